@@ -1,0 +1,21 @@
+"""minibp: backpropagation with feedback weights that are not the forward weights."""
+
+from minibp.conditions import Condition
+from minibp.device import get_device
+from minibp.losses import softmax_cross_entropy
+from minibp.models import build_network
+from minibp.network import Network
+from minibp.optim import build_optimizer
+from minibp.settings import Settings
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "Condition",
+    "Network",
+    "Settings",
+    "build_network",
+    "build_optimizer",
+    "get_device",
+    "softmax_cross_entropy",
+]

@@ -1,0 +1,109 @@
+"""The paper's experimental conditions: the column heads of its tables, as records."""
+
+import re
+from dataclasses import dataclass
+from decimal import Decimal
+
+from minibp.errors import InputError
+from minibp.feedback import FeedbackRule, get_rule
+
+FREEZE = {"Bottom": "bottom", "Top": "top"}
+HEAD = re.compile(
+    r"(?P<feedback>.+?)??"
+    r"(?P<bn>(^|\+)BN(?:\((?P<affine>affine|plain)\))?)?"
+    r"(?P<bm>(^|\+)BM(?P<setting>[123])?)?"
+    r"(?: (?P<freeze>Bottom|Top))?"
+)
+
+
+@dataclass(frozen=True)
+class Condition:
+    """One way to learn: a column of Tables 2–5, or a new combination.
+
+    feedback   a rule's name ("frSF"), or a user's ("my_rules.py:MyRule"); "BP" is V = W
+    p          probability that a feedback sign is flipped, 0 to 1; None for rules without p
+    bn         Batch Normalization after every hidden convolution and fully connected layer
+    bn_affine  learnable BN scale and shift: "auto" (in plain BN and BN+BM alone), "on", "off"
+    bm         Batch Manhattan's setting (Eq. 3): 0 is SGD
+    freeze     "bottom": the last layer stays at its random start; "top": only it learns
+
+    >>> Condition.parse("frSF-25+BN+BM2 Bottom")
+    Condition(feedback='frSF', p=0.25, bn=True, bn_affine='auto', bm=2, freeze='bottom')
+    >>> print(Condition(feedback="BP", bn=True, bm=1))
+    BN+BM
+    """
+
+    feedback: str = "BP"
+    p: float | None = None
+    bn: bool = False
+    bn_affine: str = "auto"
+    bm: int = 0
+    freeze: str | None = None
+
+    def __post_init__(self) -> None:
+        takes_p = get_rule(self.feedback).takes_p
+        if self.p is not None and not takes_p:
+            raise InputError(f"rule {self.feedback!r} has no flip probability, but got p={self.p}.")
+        if self.p is not None and not 0 <= self.p <= 1:
+            raise InputError(f"p={self.p}: expected a probability from 0 to 1.")
+        if self.bm not in (0, 1, 2, 3):
+            raise InputError(f"bm={self.bm!r}: expected Eq. 3's setting 0, 1, 2 or 3.")
+        if self.freeze not in (None, "bottom", "top"):
+            raise InputError(f"freeze={self.freeze!r}: expected 'bottom', 'top' or None.")
+        if self.bn_affine not in ("auto", "on", "off"):
+            raise InputError(f"bn_affine={self.bn_affine!r}: expected 'auto', 'on' or 'off'.")
+        if self.bn_affine == "on" and not self.bn:
+            raise InputError("bn_affine='on' needs bn=True: there is no BN to scale and shift.")
+        # One record for one condition, however it was written: equal ones compare equal.
+        if takes_p:
+            object.__setattr__(self, "p", float(self.p or 0.0))
+        if not self.bn or self.bn_affine == ("on" if self._affine_in_the_paper else "off"):
+            object.__setattr__(self, "bn_affine", "auto")
+
+    @property
+    def _affine_in_the_paper(self) -> bool:
+        """The paper's exception: learnable BN parameters only in "BN" and "BN+BM" (Sec. 3)."""
+        return self.bn and self.feedback == "BP" and self.freeze is None
+
+    @property
+    def learns_bn(self) -> bool:
+        """Whether BN has learnable scale and shift."""
+        return self.bn_affine == "on" or (self.bn_affine == "auto" and self._affine_in_the_paper)
+
+    def rule(self, sigma: float = 0.05) -> FeedbackRule:
+        """Return the feedback rule, ready to use; `sigma` is RndF's standard deviation."""
+        return get_rule(self.feedback)(p=self.p or 0.0, sigma=sigma)
+
+    @classmethod
+    def parse(cls, head: str) -> "Condition":
+        """Return the condition of a column head such as "uSF+BN+BM" or "RndF Top".
+
+        BN(affine) and BN(plain) override whether BN learns a scale and shift.
+        """
+        match = HEAD.fullmatch(head.strip())
+        feedback = (match["feedback"] if match else None) or ""
+        if not match or feedback.startswith("+") or not head.strip():
+            raise InputError(
+                f"cannot read condition {head!r}: expected a rule (SGD, uSF, frSF-25, …), then "
+                "+BN, +BM or +BM2, then Bottom or Top, as in 'frSF-25+BN+BM2 Bottom'."
+            )
+        name, p = feedback, None
+        flips = re.fullmatch(r"(.+)-([0-9.]+(?:[eE][-+]?[0-9]+)?)", feedback)
+        if flips:
+            name, p = flips[1], float(Decimal(flips[2]) / 100)
+        return cls(
+            feedback="BP" if name in ("", "SGD") else name,
+            p=p,
+            bn=match["bn"] is not None,
+            bn_affine={"affine": "on", "plain": "off", None: "auto"}[match["affine"]],
+            bm=int(match["setting"] or 1) if match["bm"] else 0,
+            freeze=FREEZE.get(match["freeze"]),
+        )
+
+    def __str__(self) -> str:
+        percent = f"-{(Decimal(repr(self.p)) * 100).normalize():f}" if self.p else ""
+        affine = {"auto": "", "on": "(affine)", "off": "(plain)"}[self.bn_affine]
+        parts = [f"{self.feedback}{percent}"] if self.feedback != "BP" else []
+        parts += [f"BN{affine}"] if self.bn else []
+        parts += [f"BM{self.bm if self.bm > 1 else ''}"] if self.bm else []
+        return ("+".join(parts) or "SGD") + (f" {self.freeze.capitalize()}" if self.freeze else "")

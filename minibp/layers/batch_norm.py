@@ -1,0 +1,84 @@
+"""Batch Normalization (Sec. 3)."""
+
+from minibp.device import Array, namespace
+from minibp.errors import InputError
+from minibp.layers.base import Layer
+from minibp.ops.norm import normalize, normalize_dX
+
+
+class BatchNorm(Layer):
+    """Y = X̂, or X̂ ∘ scale + shift where these learn; X̂ = (X − μ)/s, s = √(σ² + ε).
+
+    X (B, C), or (B, H, W, C) normalized per feature map. Training uses the batch's own moments.
+    Evaluation uses `mean` and `std` (C,), which `observe` averages over training batches.
+    """
+
+    param_names = ("scale", "shift")
+
+    def __init__(
+        self,
+        features: int,
+        *,
+        scale: Array | None = None,
+        shift: Array | None = None,
+        eps: float = 1e-4,
+        name: str = "",
+    ):
+        super().__init__(name)
+        if (scale is None) != (shift is None):
+            raise InputError(f"layer {self.name!r}: give both scale and shift, or neither.")
+        self.features, self.eps = features, eps
+        self.scale, self.shift = scale, shift
+        self.mean: Array | None = None
+        self.std: Array | None = None
+
+    def forward(self, X: Array, *, train: bool) -> Array:
+        if X.shape[-1] != self.features:
+            raise InputError(f"layer {self.name!r} expects {self.features} features, got {X.shape}")
+        if self.scale is not None and X.dtype != self.scale.dtype:
+            raise InputError(
+                f"layer {self.name!r} computes in {self.scale.dtype}, got X in {X.dtype}."
+            )
+        if train:
+            Xhat, mean, std = normalize(X, self.eps)
+            self.remember(train, Xhat=Xhat, mean=mean, std=std)
+        else:
+            if self.mean is None:
+                raise RuntimeError(
+                    f"layer {self.name!r} has no moments to evaluate with: "
+                    "estimate them first, with minibp.train.estimate_moments."
+                )
+            namespace(X, self.mean)
+            self.remember(train)
+            Xhat = (X - self.mean) / self.std
+        return Xhat if self.scale is None else Xhat * self.scale + self.shift
+
+    def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
+        Xhat, std = self.recall("Xhat", "std")
+        self.grads = {}
+        if self.scale is not None:
+            axes = tuple(range(dY.ndim - 1))
+            self.grads = {"scale": (dY * Xhat).sum(axis=axes), "shift": dY.sum(axis=axes)}
+            dY = dY * self.scale
+        return normalize_dX(dY, Xhat, std) if need_dX else None
+
+    def observe(self, alpha: float, average: str = "std") -> None:
+        """Take the last training batch's moments into the exponential moving averages (Sec. 5).
+
+        The first call after `forget` takes them whole. `average` says whether the standard
+        deviations are averaged, as the paper has it, or the variances.
+        """
+        mean, std = self.recall("mean", "std")
+        if self.mean is None:
+            self.mean, self.std = mean, std
+            return
+        self.mean = (1 - alpha) * self.mean + alpha * mean
+        if average == "std":
+            self.std = (1 - alpha) * self.std + alpha * std
+        else:
+            square = (1 - alpha) * self.std * self.std + alpha * std * std
+            self.std = namespace(square).sqrt(square)
+
+    def forget(self) -> None:
+        """Drop the averages, so that the next `observe` starts anew."""
+        self.mean = self.std = None

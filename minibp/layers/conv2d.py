@@ -1,0 +1,45 @@
+"""The convolutional layer: Eqs. 1 and 2 at every position of the image."""
+
+from minibp.device import Array
+from minibp.errors import InputError
+from minibp.layers.base import WeightedLayer
+from minibp.ops.conv import conv2d, conv2d_dW, conv2d_dX
+from minibp.ops.window import Padding, check_window
+
+
+class Conv2D(WeightedLayer):
+    """N = X ∗ W + b (a cross-correlation); backward through V (Eqs. 1 and 2).
+
+    W, V (kh, kw, C, J), so that W.reshape(-1, J) is W_ij; b (J,) or None. X (B, H, W, C), N
+    (B, OH, OW, J). Padding is (top, bottom, left, right), with zeros.
+    """
+
+    def __init__(
+        self,
+        W: Array,
+        b: Array | None = None,
+        *,
+        stride: int = 1,
+        padding: Padding = (0, 0, 0, 0),
+        name: str = "",
+    ):
+        super().__init__(W, b, name=name)
+        if W.ndim != 4:
+            raise InputError(f"layer {self.name!r}: W has shape {W.shape}, expected (kh, kw, C, J)")
+        check_window(W.shape[:2], stride, padding)
+        self.stride, self.padding = stride, padding
+
+    def forward(self, X: Array, *, train: bool) -> Array:
+        self.check_input(X, f"(B, H, W, {self.W.shape[2]})")
+        self.remember(train, X=X)
+        return conv2d(X, self.W, self.b, self.stride, self.padding)  # Eq. 1
+
+    def backward(self, dN: Array, *, need_dX: bool = True) -> Array | None:
+        (X,) = self.recall("X")
+        kernel = self.W.shape[:2]
+        self.grads = {"W": conv2d_dW(X, dN, kernel, self.stride, self.padding)}  # never V
+        if self.b is not None:
+            self.grads["b"] = dN.sum(axis=(0, 1, 2))
+        if not need_dX:
+            return None
+        return conv2d_dX(dN, self.V, X.shape, self.stride, self.padding)  # Eq. 2: V's only use

@@ -1,0 +1,42 @@
+"""The fully connected layer: Eqs. 1 and 2 as matrix products."""
+
+from minibp.device import Array
+from minibp.errors import InputError
+from minibp.layers.base import WeightedLayer
+
+
+class Linear(WeightedLayer):
+    """N = X W + b; backward through V (Eqs. 1 and 2).
+
+    W, V (I, J); b (J,) or None. The transfer function f is a layer of its own, so `backward` is
+    given dN = f′(N) ∘ dY.
+
+    >>> import numpy as np
+    >>> layer = Linear(W=np.array([[1.0, 2.0], [3.0, 4.0]]))
+    >>> layer.V = np.array([[0.0, 1.0], [1.0, 0.0]])
+    >>> layer.forward(np.array([[1.0, 1.0]]), train=True)
+    array([[4., 6.]])
+    >>> layer.backward(np.array([[5.0, 7.0]]))
+    array([[7., 5.]])
+    >>> layer.grads["W"]
+    array([[5., 7.],
+           [5., 7.]])
+    """
+
+    def __init__(self, W: Array, b: Array | None = None, *, name: str = ""):
+        super().__init__(W, b, name=name)
+        if W.ndim != 2:
+            raise InputError(f"layer {self.name!r}: W has shape {W.shape}, expected (I, J).")
+
+    def forward(self, X: Array, *, train: bool) -> Array:
+        self.check_input(X, f"(B, {self.W.shape[0]})")
+        self.remember(train, X=X)
+        N = X @ self.W  # Eq. 1
+        return N if self.b is None else N + self.b
+
+    def backward(self, dN: Array, *, need_dX: bool = True) -> Array | None:
+        (X,) = self.recall("X")
+        self.grads = {"W": X.T @ dN}  # never V
+        if self.b is not None:
+            self.grads["b"] = dN.sum(axis=0)
+        return dN @ self.V.T if need_dX else None  # Eq. 2: the only use of V

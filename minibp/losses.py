@@ -1,0 +1,41 @@
+"""Softmax cross-entropy, the paper's loss (Sec. 5)."""
+
+import numpy as np
+
+from minibp.device import Array, namespace
+from minibp.errors import InputError
+
+
+def softmax_cross_entropy(N: Array, labels: Array) -> tuple[Array, Array]:
+    """Return E, the mean loss over the batch, and dN = ∂E/∂N (B, J).
+
+    N (B, J) are the network's outputs, stable for any finite values; labels (B,) are integers in
+    0 … J−1. E stays on the device, as an array without axes.
+
+    Raises InputError for labels of another shape or type, and, on the CPU, for one out of range
+    (on a GPU the check would wait for the device: there `minibp.train` checks before the upload).
+
+    >>> E, dN = softmax_cross_entropy(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> print(E.round(4), dN)
+    0.6931 [[ 0.5 -0.5]]
+    """
+    xp = namespace(N, labels)
+    if N.ndim != 2 or labels.shape != N.shape[:1] or labels.dtype.kind not in "iu":
+        raise InputError(
+            f"expected N (B, J) and integer labels (B,), got N {N.shape} and "
+            f"labels {labels.shape} of {labels.dtype}."
+        )
+    B, J = N.shape
+    if xp is np and B and not 0 <= labels.min() <= labels.max() < J:
+        raise InputError(
+            f"labels run from {labels.min()} to {labels.max()}, "
+            f"but the network has {J} outputs: expected 0 to {J - 1}."
+        )
+    shifted = N - N.max(axis=1, keepdims=True)
+    log_sum = xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
+    log_P = shifted - log_sum
+    rows = xp.arange(B)
+    E = -log_P[rows, labels].mean()
+    dN = xp.exp(log_P)
+    dN[rows, labels] -= 1
+    return E, dN / B

@@ -1,0 +1,131 @@
+"""A network: layers in order, and the feedback rule that joins each W to its V."""
+
+from dataclasses import dataclass
+from typing import Any
+
+from minibp.conditions import Condition
+from minibp.device import Array, Device, get_device
+from minibp.errors import InputError
+from minibp.feedback import FeedbackRule, Symmetric
+from minibp.layers import BatchNorm, Layer, WeightedLayer
+from minibp.rng import Streams
+
+
+class Network:
+    """Layers applied one after the other.
+
+    layers       Layer objects with distinct names
+    rule         how V follows from W (default: V = W)
+    streams      the random numbers that the rule draws from, by layer and step
+    input_shape  shape of one input, such as (28, 28, 1), if inputs are to be checked
+    symmetric    names of layers that keep V = W whatever the rule
+    """
+
+    def __init__(
+        self,
+        layers: list[Layer],
+        *,
+        rule: FeedbackRule | None = None,
+        streams: Streams | None = None,
+        condition: Condition | None = None,
+        device: Device | None = None,
+        input_shape: tuple[int, ...] | None = None,
+        symmetric: tuple[str, ...] = (),
+    ):
+        names = [layer.name for layer in layers]
+        if len(set(names)) < len(names):
+            raise InputError(f"layers need distinct names, got {', '.join(names)}.")
+        self.layers = layers
+        self.weighted = [layer for layer in layers if isinstance(layer, WeightedLayer)]
+        self.rule = rule or Symmetric()
+        self.streams = streams or Streams(seed=0)
+        self.condition = condition or Condition()
+        self.device = device or get_device("cpu")
+        self.input_shape = input_shape
+        self.symmetric = symmetric
+        self.updates = 0  # of W so far: the step of the feedback streams
+        self.drawn: dict[str, dict[str, Array]] = {}  # M, S by layer
+        self._outputs: list[Array] = []
+        self._errors: list[Array | None] = []
+        for layer in self.weighted:
+            self.drawn[layer.name] = self._draw(layer)
+        self.apply_rule()
+
+    def forward(self, X: Array, *, train: bool) -> Array:
+        """Return the outputs N (B, classes) for X (B, …); a training forward prepares backward."""
+        if self.input_shape is not None and X.shape[1:] != self.input_shape:
+            expected = ", ".join(["B", *map(str, self.input_shape)])
+            raise InputError(f"the network expects X ({expected}), got {X.shape}.")
+        outputs = [X]
+        for layer in self.layers:
+            outputs.append(layer.forward(outputs[-1], train=train))
+        self._outputs, self._errors = outputs if train else [], []
+        return outputs[-1]
+
+    def backward(self, dN: Array) -> None:
+        """Send dN = ∂E/∂N down through every V; sets each layer's `grads`.
+
+        It stops at the first weighted layer, whose dX nobody needs.
+        """
+        errors: list[Array | None] = [dN]
+        first = self.layers.index(self.weighted[0])
+        for layer in reversed(self.layers[first:]):
+            errors.append(layer.backward(errors[-1], need_dX=layer is not self.weighted[0]))
+        self._errors = [None] * first + errors[::-1]
+
+    def refresh_feedback(self) -> None:
+        """Set every V from its W by the rule; to be called after each update of W (Sec. 2)."""
+        self.updates += 1
+        if self.rule.redraw == "batch":
+            for layer in self.weighted:
+                self.drawn[layer.name] = self._draw(layer)
+        self.apply_rule()
+
+    def apply_rule(self) -> None:
+        """Set every V from its W and what was drawn for it."""
+        for layer in self.weighted:
+            if layer.name not in self.symmetric:
+                layer.V = self.rule.V(layer.W, **self.drawn[layer.name])
+
+    def trace(self) -> list["Trace"]:
+        """Return what went through each layer in the last training forward and backward."""
+        if not (self._outputs and self._errors):
+            raise RuntimeError("nothing to trace: run forward(X, train=True) and backward(dN).")
+        through = zip(
+            self._outputs, self._outputs[1:], self._errors, self._errors[1:], strict=False
+        )
+        return [
+            Trace(layer.name, X, Y, dY, dX, *_weights(layer), layer.grads)
+            for layer, (X, Y, dX, dY) in zip(self.layers, through, strict=True)
+        ]
+
+    def batch_norms(self) -> list[BatchNorm]:
+        """Return the Batch Normalization layers, from the input up."""
+        return [layer for layer in self.layers if isinstance(layer, BatchNorm)]
+
+    def _draw(self, layer: WeightedLayer) -> dict[str, Array]:
+        stream = self.streams[f"feedback/{layer.name}"]
+        return self.rule.draw(layer.W.shape, stream.at(self.updates))
+
+    def __repr__(self) -> str:
+        rows = "\n".join(f"  {layer!r}" for layer in self.layers)
+        return f"<Network {self.condition}\n{rows}>"
+
+
+def _weights(layer: Layer) -> tuple[Array | None, Array | None]:
+    return (layer.W, layer.V) if isinstance(layer, WeightedLayer) else (None, None)
+
+
+@dataclass
+class Trace:
+    """One layer's part in a training step. Y is the layer's output: N of Eq. 1 for a weighted
+    layer, whose f is the ReLU layer above it. What is not computed or not there is None."""
+
+    name: str
+    X: Array
+    Y: Array
+    dY: Array | None
+    dX: Array | None
+    W: Array | None
+    V: Array | None
+    grads: dict[str, Any]

@@ -1,0 +1,1 @@
+"""Pure functions on arrays, without state: one text for NumPy and CuPy."""

@@ -1,0 +1,100 @@
+"""Eq. 3: stochastic gradient descent and Batch Manhattan, and which parameters they move."""
+
+from minibp.conditions import Condition
+from minibp.device import Array
+from minibp.errors import InputError
+from minibp.layers import Layer, WeightedLayer
+from minibp.network import Network
+from minibp.ops.sign import sign
+from minibp.settings import Settings
+
+
+def eq3(setting: int, g: Array, w: Array, memory: Array | int, m: float, d: float):
+    """Return τ(t) and what the momentum term remembers, τ(t) or κ(t) (Eq. 3).
+
+    g = Σ_b ∂E/∂w, w(t) and memory, τ(t−1) or κ(t−1), have one shape; m is momentum, d decay.
+    """
+    if setting == 0:
+        tau = -g + m * memory - d * w
+        return tau, tau
+    if setting == 1:
+        tau = -sign(g) + m * memory - d * w
+        return tau, tau
+    if setting == 2:
+        tau = sign(-sign(g) + m * memory - d * w)
+        return tau, tau
+    if setting == 3:
+        kappa = -sign(g) + m * memory - d * w
+        return sign(kappa), kappa
+    raise InputError(f"Eq. 3 has settings 0 to 3, not {setting!r}.")
+
+
+class Optimizer:
+    """Moves parameters by w(t+1) = w(t) + η τ(t).
+
+    `rate` is η; it stands outside the memory, which is kept when the rate drops. `memory` holds
+    τ(t−1), or κ(t−1) in Setting 3, by "layer/parameter".
+    """
+
+    def __init__(
+        self,
+        slots: list[tuple[Layer, str, int, float, float]],
+        rate: float,
+        momentum: float,
+    ):
+        self.slots, self.rate, self.momentum = slots, rate, momentum
+        self.memory: dict[str, Array] = {
+            f"{layer.name}/{name}": 0 * layer.params[name] for layer, name, *_ in slots
+        }
+
+    def step(self) -> None:
+        """Update every learning parameter in place from its layer's last gradients."""
+        for layer, name, setting, decay, multiplier in self.slots:
+            w, key = layer.params[name], f"{layer.name}/{name}"
+            if name not in layer.grads:
+                raise RuntimeError(f"layer {layer.name!r} has no gradient yet: run backward first.")
+            tau, self.memory[key] = eq3(
+                setting, layer.grads[name], w, self.memory[key], self.momentum, decay
+            )
+            w += self.rate * multiplier * tau
+
+
+def build_optimizer(
+    network: Network,
+    condition: Condition,
+    rate: float,
+    momentum: float = 0.9,
+    weight_decay: float = 5e-4,
+    settings: Settings | None = None,
+) -> Optimizer:
+    """Return the optimizer of a condition: Eq. 3's setting, and which layers learn.
+
+    `momentum` and `weight_decay` count; of `settings`, only what is said of biases, BN parameters
+    and learning-rate multipliers.
+    """
+    if rate < 0:
+        raise InputError(f"rate {rate}: expected a learning rate of 0 or more.")
+    settings = settings or Settings()
+    last = network.weighted[-1]
+    slots = []
+    for layer in learning_layers(network, condition):
+        for name in layer.params:
+            decays = {"W": True, "b": settings.decay_biases}.get(name, settings.decay_bn)
+            signs = settings.bm_scope == "all" or name == "W"
+            multiplier = {"W": settings.weight_rate, "b": settings.bias_rate}.get(name, 1.0)
+            multiplier *= settings.last_layer_rate if layer is last else 1.0
+            setting, decay = condition.bm if signs else 0, weight_decay if decays else 0.0
+            slots.append((layer, name, setting, decay, multiplier))
+    return Optimizer(slots, rate, momentum)
+
+
+def learning_layers(network: Network, condition: Condition) -> list[Layer]:
+    """Return the layers whose parameters learn: all, all but the last ("bottom"), or the last."""
+    last: WeightedLayer = network.weighted[-1]
+    if condition.freeze == "top":
+        return [last]
+    return [
+        layer
+        for layer in network.layers
+        if layer.params and not (condition.freeze == "bottom" and layer is last)
+    ]

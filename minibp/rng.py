@@ -1,0 +1,74 @@
+"""Named streams of random numbers, each a function of (seed, name, step).
+
+Every stream is NumPy's counter-based Philox: its key is a hash of the seed and the stream's name,
+its counter holds the step. So a stream has no state to save, resuming needs only the step, and the
+same seed gives the same W₀, M, S and batches on every device and under every condition: runs that
+are compared are paired.
+"""
+
+import hashlib
+
+import numpy as np
+
+from minibp.device import Array, Device, get_device
+from minibp.errors import InputError
+
+
+class Draws:
+    """The numbers of one stream at one step, as arrays of a device.
+
+    Floats are drawn in single precision and widened, so that a float64 run checks the very network
+    that a float32 run trains. `host` is the NumPy generator, for distributions not offered here.
+    """
+
+    def __init__(self, host: np.random.Generator, device: Device, dtype: str):
+        self.host, self.device, self.dtype = host, device, dtype
+
+    def uniform(self, shape: tuple[int, ...]) -> Array:
+        """Return M ~ U[0, 1)."""
+        return self.device.asarray(self.host.random(shape, np.float32), self.dtype)
+
+    def normal(self, shape: tuple[int, ...], std: float = 1.0) -> Array:
+        """Return draws from N(0, std²)."""
+        return self.device.asarray(std * self.host.standard_normal(shape, np.float32), self.dtype)
+
+    def signs(self, shape: tuple[int, ...], p: float) -> Array:
+        """Return S_p: each element −1 with probability p, else 1. A larger p keeps the flips of a
+        smaller one and adds to them."""
+        flip = self.host.random(shape, np.float32) < p
+        return self.device.asarray(np.where(flip, -1, 1), self.dtype)
+
+    def permutation(self, n: int) -> np.ndarray:
+        """Return 0 … n−1 in random order, on the host."""
+        return self.host.permutation(n)
+
+
+class Stream:
+    """One named stream. `at(step)` opens it; the same step always gives the same numbers."""
+
+    def __init__(self, seed: int, name: str, device: Device, dtype: str):
+        digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
+        self.key = np.frombuffer(digest[:16], dtype="<u8")
+        self.device, self.dtype = device, dtype
+
+    def at(self, step: int) -> Draws:
+        """Return the draws of one step (0, 1, …)."""
+        # The two low words of the counter are the position within the step: 2**128 blocks.
+        bits = np.random.Philox(key=self.key, counter=[0, 0, step, 0])
+        return Draws(np.random.Generator(bits), self.device, self.dtype)
+
+
+class Streams:
+    """All streams of a run, by name.
+
+    >>> Streams(seed=0)["shuffle"].at(step=1).permutation(5)
+    array([2, 3, 4, 1, 0])
+    """
+
+    def __init__(self, seed: int, device: Device | None = None, dtype: str = "float32"):
+        if not isinstance(seed, int | np.integer) or seed < 0:
+            raise InputError(f"seed {seed!r}: expected an integer of 0 or more.")
+        self.seed, self.device, self.dtype = int(seed), device or get_device("cpu"), dtype
+
+    def __getitem__(self, name: str) -> Stream:
+        return Stream(self.seed, name, self.device, self.dtype)
