@@ -3,7 +3,7 @@
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers.base import Layer
-from minibp.ops.norm import normalize, normalize_dX
+from minibp.ops.norm import feature_sum, normalize, normalize_dX
 
 
 class BatchNorm(Layer):
@@ -57,8 +57,7 @@ class BatchNorm(Layer):
         Xhat, std = self.recall("Xhat", "std")
         self.grads = {}
         if self.scale is not None:
-            axes = tuple(range(dY.ndim - 1))
-            self.grads = {"scale": (dY * Xhat).sum(axis=axes), "shift": dY.sum(axis=axes)}
+            self.grads = {"scale": feature_sum(dY * Xhat), "shift": feature_sum(dY)}
             dY = dY * self.scale
         return normalize_dX(dY, Xhat, std) if need_dX else None
 

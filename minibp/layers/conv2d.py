@@ -4,6 +4,7 @@ from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers.base import WeightedLayer
 from minibp.ops.conv import conv2d, conv2d_dW, conv2d_dX
+from minibp.ops.norm import feature_sum
 from minibp.ops.window import Padding, check_window
 
 
@@ -39,7 +40,7 @@ class Conv2D(WeightedLayer):
         kernel = self.W.shape[:2]
         self.grads = {"W": conv2d_dW(X, dN, kernel, self.stride, self.padding)}  # never V
         if self.b is not None:
-            self.grads["b"] = dN.sum(axis=(0, 1, 2))
+            self.grads["b"] = feature_sum(dN)
         if not need_dX:
             return None
         return conv2d_dX(dN, self.V, X.shape, self.stride, self.padding)  # Eq. 2: V's only use

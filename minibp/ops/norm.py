@@ -8,14 +8,24 @@ def normalize(X: Array, eps: float) -> tuple[Array, Array, Array]:
 
     X (B, …, C); μ and s (C,); σ² is the biased variance.
     """
-    axes = tuple(range(X.ndim - 1))
-    mean = X.mean(axis=axes)
+    mean = feature_sum(X) * (X.shape[-1] / X.size)
     centred = X - mean
-    std = namespace(X).sqrt((centred * centred).mean(axis=axes) + eps)
+    variance = feature_sum(centred * centred) * (X.shape[-1] / X.size)
+    std = namespace(X).sqrt(variance + eps)
     return centred / std, mean, std
 
 
 def normalize_dX(dXhat: Array, Xhat: Array, std: Array) -> Array:
     """Return dX for X̂ = (X − μ)/s; μ and s depend on X, which gives the two mean terms."""
-    axes = tuple(range(dXhat.ndim - 1))
-    return (dXhat - dXhat.mean(axis=axes) - Xhat * (dXhat * Xhat).mean(axis=axes)) / std
+    share = dXhat.shape[-1] / dXhat.size
+    mean, slope = feature_sum(dXhat) * share, feature_sum(dXhat * Xhat) * share
+    return (dXhat - mean - Xhat * slope) / std
+
+
+def feature_sum(X: Array) -> Array:
+    """Return the sum (C,) of X (B, …, C) over all its axes but the last.
+
+    As a product with ones, which BLAS adds up in blocks: faster than `X.sum`, and more accurate.
+    """
+    rows = X.reshape(-1, X.shape[-1])
+    return namespace(X).ones(len(rows), dtype=X.dtype) @ rows
