@@ -105,6 +105,11 @@ class Settings:
         return dataclasses.replace(self, **changes)
 
     @classmethod
+    def choices(cls, name: str) -> tuple[str, ...]:
+        """Return the values that a setting can take."""
+        return cls.__dataclass_fields__[name].metadata["choices"]
+
+    @classmethod
     def from_text(cls, name: str, text: str) -> Any:
         """Return the value that a text means for a setting, in the setting's type."""
         kinds = {entry.name: type(entry.default) for entry in dataclasses.fields(cls)}

@@ -3,7 +3,7 @@
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers.base import Layer
-from minibp.ops.norm import feature_sum, normalize, normalize_dX
+from minibp.ops.norm import feature_sum, normalize, normalize_dX, spread
 
 
 class BatchNorm(Layer):
@@ -50,15 +50,17 @@ class BatchNorm(Layer):
                 )
             namespace(X, self.mean)
             self.remember(train)
-            Xhat = (X - self.mean) / self.std
-        return Xhat if self.scale is None else Xhat * self.scale + self.shift
+            Xhat = (X - spread(self.mean, X)) / spread(self.std, X)
+        if self.scale is None:
+            return Xhat
+        return Xhat * spread(self.scale, X) + spread(self.shift, X)
 
     def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
         Xhat, std = self.recall("Xhat", "std")
         self.grads = {}
         if self.scale is not None:
             self.grads = {"scale": feature_sum(dY * Xhat), "shift": feature_sum(dY)}
-            dY = dY * self.scale
+            dY = dY * spread(self.scale, dY)
         return normalize_dX(dY, Xhat, std) if need_dX else None
 
     def observe(self, alpha: float, average: str = "std") -> None:

@@ -1,0 +1,54 @@
+"""Files that are whole or not there: a kill at any moment leaves the old one or the new one."""
+
+import contextlib
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+from minibp.errors import DamagedFileError
+
+
+def write_atomically(path: Path, content: bytes) -> None:
+    """Replace the file by the content at once, and have it on the disk on return.
+
+    Raises OSError if it cannot be written; the old file is then still there.
+    """
+    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        with open(partial, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(partial, path)
+    except BaseException:
+        with contextlib.suppress(OSError):
+            partial.unlink()
+        raise
+    _sync_folder(path.parent)
+
+
+def _sync_folder(folder: Path) -> None:
+    """Have the folder's new entry on the disk, where the system can say so."""
+    with contextlib.suppress(OSError):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Write strict JSON atomically: NaN and infinity raise ValueError, None is null."""
+    text = json.dumps(content, indent=1, allow_nan=False, ensure_ascii=False)
+    write_atomically(path, (text + "\n").encode())
+
+
+def read_json(path: Path) -> Any:
+    """Return the content of a JSON file; raise DamagedFileError if it is not one."""
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except (ValueError, UnicodeDecodeError) as error:
+        raise DamagedFileError(
+            f"{path} is not valid JSON ({error}): remove it, or choose another folder."
+        ) from error

@@ -1,0 +1,82 @@
+"""What is measured of a network: its errors, and how its feedback compares with its weights."""
+
+from typing import Any
+
+import numpy as np
+
+from minibp.device import Array, namespace
+from minibp.losses import softmax_cross_entropy
+from minibp.network import Network
+from minibp.ops.sign import sign
+
+
+def count_wrong(N: Array, labels: Array) -> Array:
+    """Return how many of the B samples have their largest output elsewhere than at the label."""
+    return (N.argmax(axis=1) != labels).sum()
+
+
+def sign_concordance(V: Array, W: Array) -> Array:
+    """Return the share of elements, 0 to 1, at which V and W have the same sign."""
+    return (sign(V) == sign(W)).mean()
+
+
+def norm(x: Array) -> Array:
+    """Return √Σx², without overflow for values whose square would overflow."""
+    peak = abs(x).max()
+    scale = peak + (peak == 0)
+    return scale * namespace(x).sqrt(((x / scale) ** 2).sum())
+
+
+def angle(a: Array, b: Array) -> Array:
+    """Return the angle between a and b as vectors, in degrees; NaN if one of them is zero.
+
+    By the half-angle form, which gives exactly 0 for equal arrays, where an arc cosine would
+    return rounding noise.
+    """
+    xp = namespace(a, b)
+    a, b = a / norm(a), b / norm(b)
+    return xp.arctan2(norm(a - b), norm(a + b)) * (360 / np.pi)
+
+
+def diagnose(network: Network, X: Array, labels: Array) -> dict[str, dict[str, float | None]]:
+    """Return, per weighted layer, how its feedback compares with its weights on one batch.
+
+    sign_concordance  share of V's signs that are W's
+    angle_V_W         degrees between V and W
+    angle_dW          degrees between dW computed with V and with V = W everywhere, before Eq. 3
+    norm_dX           norm of the error handed down, ∂E/∂X; None for the first layer
+    zero_share        share of exactly zero elements of dW
+
+    None stands for what is undefined or not finite. It takes one forward and two backwards;
+    weights, V and BN's moments are left as they were.
+    """
+    xp = network.device.xp
+    with np.errstate(all="ignore"):  # zero and exploding gradients have no angle: NaN, then None
+        N = network.forward(X, train=True)
+        _, dN = softmax_cross_entropy(N, labels)
+        network.backward(dN)
+        errors = {row.name: row.dX for row in network.trace()}
+        kept = {layer.name: (layer.V, layer.grads["W"]) for layer in network.weighted}
+        try:
+            for layer in network.weighted:
+                layer.V = layer.W
+            network.backward(dN)
+        finally:
+            for layer in network.weighted:
+                layer.V = kept[layer.name][0]
+        rows: dict[str, dict[str, Any]] = {}
+        for layer in network.weighted:
+            V, dW = kept[layer.name]
+            dX = errors[layer.name]
+            rows[layer.name] = {
+                "sign_concordance": sign_concordance(V, layer.W),
+                "angle_V_W": angle(V, layer.W),
+                "angle_dW": angle(dW, layer.grads["W"]),
+                "norm_dX": None if dX is None else norm(dX),
+                "zero_share": (dW == 0).mean(),
+            }
+        measured = [(row, key) for row in rows.values() for key in row if row[key] is not None]
+        values = xp.stack([row[key].astype(layer.W.dtype) for row, key in measured])
+    for (row, key), value in zip(measured, network.device.to_host(values), strict=True):
+        row[key] = float(value) if np.isfinite(value) else None
+    return rows

@@ -1,0 +1,45 @@
+"""Pictures of an experiment."""
+
+import io
+from typing import Any
+
+from matplotlib.figure import Figure
+
+
+def learning_curves(record: dict[str, Any]) -> bytes:
+    """Return a PNG: training loss and test error by epoch for each rate, and, for the best rate,
+    the angle between each layer's update direction and the true gradient."""
+    figure = Figure(figsize=(13, 4), layout="constrained")
+    loss, error, angle = figure.subplots(1, 3)
+    figure.suptitle(f"{record['condition']} on {record['dataset']}, seed {record['seed']}")
+    for rate in record["rates"]:
+        epochs = [row["epoch"] for row in rate["history"]]
+        several = len({other["batch_schedule"] for other in record["rates"]}) > 1
+        label = f"{rate['factor']:g}" + (f" (batch {rate['batch_schedule']})" if several else "")
+        style = {"label": label, "marker": "." if len(epochs) < 10 else ""}
+        (line,) = error.plot(epochs, [row["error"] for row in rate["history"]], **style)
+        losses = [row["loss"] for row in rate["history"]]
+        loss.plot(epochs, [value if value else float("nan") for value in losses], **style)
+        if rate["diverged_epoch"] is not None:
+            error.plot(epochs[-1], rate["history"][-1]["error"], "x", color=line.get_color())
+    best = min(record["rates"], key=lambda rate: rate["best_error"])
+    for name in best["history"][0]["layers"]:
+        rows = [(row["epoch"], row["layers"].get(name, {})) for row in best["history"]]
+        values = [row.get("angle_dW") for _, row in rows]
+        values = [float("nan") if value is None else value for value in values]
+        angle.plot([epoch for epoch, _ in rows], values, label=name)
+    for axes, title, unit in (
+        (loss, "training loss", "mean cross-entropy"),
+        (error, "test error (× diverged)", "%"),
+        (angle, f"dW with V against dW with V = W, factor {best['factor']:g}", "degrees"),
+    ):
+        axes.set(title=title, ylabel=unit, xlabel="epoch")
+        axes.grid(alpha=0.3)
+    loss.set_yscale("log")
+    error.legend(title="rate factor", fontsize="small")
+    angle.set_ylim(bottom=0)
+    if angle.lines:
+        angle.legend(title="layer", fontsize="small")
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=110)
+    return png.getvalue()

@@ -1,0 +1,92 @@
+"""Scores of an experiment, and its record in words."""
+
+import importlib.metadata
+import platform
+from typing import Any
+
+import h5py
+import numpy as np
+import scipy
+
+
+def score(rates: list[dict[str, Any]]) -> dict[str, Any]:
+    """Return the paper's score and the honest one of an experiment's runs.
+
+    best_error    the minimum test error over epochs and rates, which picks on the test set (Sec. 5)
+    honest_error  the test error at the rate and epoch with the least error on the held-out part of
+                  the training set; None without one
+
+    Of equal ones the first rate as given counts, then the earliest epoch.
+    """
+    best = _minimum(rates, "error")
+    honest = _minimum(rates, "holdout_error")
+    return {
+        "best_error": best and best["error"],
+        "best_factor": best and best["factor"],
+        "best_epoch": best and best["epoch"],
+        "honest_error": honest and honest["error"],
+        "honest_factor": honest and honest["factor"],
+        "honest_epoch": honest and honest["epoch"],
+    }
+
+
+def _minimum(rates: list[dict[str, Any]], key: str) -> dict[str, Any] | None:
+    epochs = (
+        epoch | {"factor": rate["factor"]}
+        for rate in rates
+        for epoch in rate["history"]
+        if key in epoch
+    )
+    return min(epochs, key=lambda epoch: epoch[key], default=None)
+
+
+def run_record(
+    factor: float, rate: float, schedule: str, history: list, diverged_epoch: int | None
+) -> dict[str, Any]:
+    """Return the record of one run: its best error, when, and its history by epoch."""
+    best = min(history, key=lambda epoch: epoch["error"])
+    return {
+        "factor": factor,
+        "rate": rate,
+        "batch_schedule": schedule,
+        "best_error": best["error"],
+        "best_epoch": best["epoch"],
+        "diverged_epoch": diverged_epoch,
+        "history": history,
+    }
+
+
+def table(rates: list[dict[str, Any]]) -> str:
+    """Return the closing table: a line a run.
+
+    >>> print(table([run_record(0.1, 5e-5, "100", [{"epoch": 1, "error": 1.5}], None)]))
+    rate factor     rate  batch size  best error  at epoch  diverged
+            0.1    5e-05         100      1.50 %         1  no
+    """
+    width = max([10, *(len(rate["batch_schedule"]) for rate in rates)])
+    lines = [
+        f"rate factor     rate  {'batch size':>{width}}  best error  at epoch  diverged",
+        *(
+            f"{rate['factor']:>11g}  {rate['rate']:>7g}  {rate['batch_schedule']:>{width}}  "
+            f"{rate['best_error']:>8.2f} %  {rate['best_epoch']:>8}  {_diverged(rate)}"
+            for rate in rates
+        ),
+    ]
+    return "\n".join(lines)
+
+
+def _diverged(rate: dict[str, Any]) -> str:
+    epoch = rate["diverged_epoch"]
+    return "no" if epoch is None else f"in epoch {epoch}"
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of what computes the numbers."""
+    return {
+        "minibp": importlib.metadata.version("minibp"),
+        "python": platform.python_version(),
+        "numpy": np.__version__,
+        "scipy": scipy.__version__,
+        "h5py": h5py.__version__,
+        "machine": platform.machine(),
+    }
