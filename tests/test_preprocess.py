@@ -1,0 +1,68 @@
+import numpy as np
+import pytest
+
+from minibp import preprocess
+
+
+@pytest.fixture
+def images():
+    rng = np.random.default_rng(0)
+    smooth = rng.normal(size=(300, 4, 4, 3)).repeat(2, axis=1).repeat(2, axis=2)
+    contrast = rng.uniform(10, 120, size=(300, 1, 1, 1))
+    return (
+        (128 + contrast * smooth + rng.normal(scale=5, size=smooth.shape))
+        .clip(0, 255)
+        .astype(np.uint8)
+    )
+
+
+def test_mean_keeps_the_scale_of_pixels(images):
+    out = preprocess.fit("mean", images, "mnist", "float32")(images)
+    assert out.dtype == np.float32
+    np.testing.assert_allclose(out + images.mean(axis=0), images, atol=1e-3)
+    np.testing.assert_allclose(out.mean(axis=0), 0, atol=1e-3)
+
+
+def test_the_mean_is_the_training_sets(images):
+    train, test = images[:200], images[200:]
+    out = preprocess.fit("mean", train, "mnist", "float64")(test)
+    np.testing.assert_allclose(out, test - train.mean(axis=0), atol=1e-9)
+
+
+def test_none(images):
+    np.testing.assert_array_equal(
+        preprocess.fit("none", images, "mnist", "float32")(images), images
+    )
+
+
+def test_auto_whitens_for_the_cifar_network_only(images):
+    auto = preprocess.fit("auto", images, "cifar", "float64")(images)
+    np.testing.assert_array_equal(
+        auto, preprocess.fit("contrast+zca", images, "cifar", "float64")(images)
+    )
+    np.testing.assert_array_equal(
+        preprocess.fit("auto", images, "svhn", "float64")(images),
+        preprocess.fit("mean", images, "svhn", "float64")(images),
+    )
+
+
+def test_contrast_and_zca_by_the_formula(images):
+    """z − z̄, scaled by mean(s)/max(s, 40); then V·diag(e/max(√d, 10))·Vᵀ, e = √mean(d)."""
+    Z = images.reshape(300, -1).astype(float)
+    Z = Z - Z.mean(axis=0)
+    Z = Z - Z.mean(axis=1, keepdims=True)
+    s = Z.std(axis=1)
+    Z = Z * (s.mean() / np.maximum(s, 40))[:, None]
+    d, V = np.linalg.eigh(Z.T @ Z / 300)
+    e = np.sqrt(d.mean())
+    expected = Z @ V @ np.diag(e / np.maximum(np.sqrt(d.clip(0)), 10)) @ V.T
+    out = preprocess.fit("contrast+zca", images, "cifar", "float64")(images)
+    np.testing.assert_allclose(out.reshape(300, -1), expected, atol=1e-8)
+
+
+def test_strong_directions_are_whitened(images):
+    out = preprocess.fit("contrast+zca", images, "cifar", "float64")(images).reshape(300, -1)
+    spread = np.sqrt(np.linalg.eigvalsh(out.T @ out / 300))
+    strong = spread[-40:]  # 48 smooth components carry nearly all of the variance
+    assert strong.max() / strong.min() < 1.2
+    assert 5 < strong.mean() < 100  # tens, like the input
