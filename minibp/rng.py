@@ -62,7 +62,7 @@ class Streams:
     """All streams of a run, by name.
 
     >>> Streams(seed=0)["shuffle"].at(step=1).permutation(5)
-    array([2, 3, 4, 1, 0])
+    array([1, 2, 4, 3, 0])
     """
 
     def __init__(self, seed: int, device: Device | None = None, dtype: str = "float32"):

@@ -1,0 +1,33 @@
+"""Every engine test runs on each device: the CPU, the strict stand-in for a GPU, and CUDA."""
+
+import hypothesis
+import numpy as np
+import pytest
+from strict_array import StrictDevice
+
+from minibp import get_device
+from minibp.errors import DeviceError
+
+hypothesis.settings.register_profile(
+    "minibp", deadline=None, derandomize=True, max_examples=40, print_blob=True
+)
+hypothesis.settings.load_profile("minibp")
+
+
+def make_device(name):
+    if name == "strict":
+        return StrictDevice()
+    try:
+        return get_device(name)
+    except DeviceError as error:
+        pytest.skip(str(error))
+
+
+@pytest.fixture(params=["cpu", "strict", pytest.param("cuda", marks=pytest.mark.cuda)])
+def device(request):
+    return make_device(request.param)
+
+
+@pytest.fixture
+def rng():
+    return np.random.default_rng(0)
