@@ -1,0 +1,46 @@
+import numpy as np
+import pytest
+
+from minibp import softmax_cross_entropy
+from minibp.errors import InputError
+
+
+def test_value_and_gradient_by_the_formula(device, rng):
+    N, labels = rng.normal(size=(5, 4)), np.array([0, 3, 3, 1, 2])
+    E, dN = softmax_cross_entropy(device.asarray(N), device.asarray(labels))
+    P = np.exp(N) / np.exp(N).sum(axis=1, keepdims=True)
+    assert device.to_host(E) == pytest.approx(-np.log(P[np.arange(5), labels]).mean())
+    np.testing.assert_allclose(device.to_host(dN), (P - np.eye(4)[labels]) / 5, atol=1e-15)
+
+
+def test_gradient_against_differences(device, rng):
+    N, labels = rng.normal(size=(3, 4)), device.asarray([0, 3, 1])
+    _, dN = softmax_cross_entropy(device.asarray(N), labels)
+    for i, j in np.ndindex(N.shape):
+        step = np.zeros_like(N)
+        step[i, j] = 1e-5
+        high, low = (softmax_cross_entropy(device.asarray(N + s), labels)[0] for s in (step, -step))
+        numeric = (device.to_host(high) - device.to_host(low)) / 2e-5
+        assert device.to_host(dN)[i, j] == pytest.approx(numeric, abs=1e-9)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_stable_for_large_logits(device, dtype):
+    N = device.asarray([[1e4, -1e4, 0.0], [-1e4, 1e4, 1e4]], dtype)
+    E, dN = softmax_cross_entropy(N, device.asarray([1, 0]))
+    assert device.to_host(E) == pytest.approx((2e4 + 2e4 + np.log(2)) / 2, rel=1e-6)
+    expected = np.array([[1, -1, 0], [-1, 0.5, 0.5]]) / 2
+    np.testing.assert_allclose(device.to_host(dN), expected, atol=1e-7)
+    assert dN.dtype == dtype
+
+
+@pytest.mark.parametrize("labels", [[0, 4], [-1, 0]])
+def test_labels_out_of_range(labels):
+    with pytest.raises(InputError, match="has 4 outputs"):
+        softmax_cross_entropy(np.zeros((2, 4)), np.array(labels))
+
+
+@pytest.mark.parametrize("labels", [np.zeros(3, int), np.zeros(2), np.zeros((2, 1), int)])
+def test_labels_of_another_kind(labels):
+    with pytest.raises(InputError, match=r"integer labels \(B,\)"):
+        softmax_cross_entropy(np.zeros((2, 4)), labels)
