@@ -82,7 +82,7 @@ class Condition:
         """
         match = HEAD.fullmatch(head.strip())
         feedback = (match["feedback"] if match else None) or ""
-        if not match or feedback.startswith("+") or not head.strip():
+        if not match or not head.strip() or head.strip().startswith("+"):
             raise InputError(
                 f"cannot read condition {head!r}: expected a rule (SGD, uSF, frSF-25, …), then "
                 "+BN, +BM or +BM2, then Bottom or Top, as in 'frSF-25+BN+BM2 Bottom'."
