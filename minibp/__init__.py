@@ -2,6 +2,7 @@
 
 from minibp.conditions import Condition
 from minibp.device import get_device
+from minibp.gradcheck import gradcheck
 from minibp.losses import softmax_cross_entropy
 from minibp.models import build_network
 from minibp.network import Network
@@ -17,5 +18,6 @@ __all__ = [
     "build_network",
     "build_optimizer",
     "get_device",
+    "gradcheck",
     "softmax_cross_entropy",
 ]

@@ -6,7 +6,7 @@ from typing import Any
 from minibp.conditions import Condition
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule, Symmetric
+from minibp.feedback import FeedbackRule
 from minibp.layers import BatchNorm, Layer, WeightedLayer
 from minibp.rng import Streams
 
@@ -15,7 +15,7 @@ class Network:
     """Layers applied one after the other.
 
     layers       Layer objects with distinct names
-    rule         how V follows from W (default: V = W)
+    rule         how V follows from W; None leaves every V as it is, and that is W at first
     streams      the random numbers that the rule draws from, by layer and step
     input_shape  shape of one input, such as (28, 28, 1), if inputs are to be checked
     symmetric    names of layers that keep V = W whatever the rule
@@ -37,7 +37,7 @@ class Network:
             raise InputError(f"layers need distinct names, got {', '.join(names)}.")
         self.layers = layers
         self.weighted = [layer for layer in layers if isinstance(layer, WeightedLayer)]
-        self.rule = rule or Symmetric()
+        self.rule = rule
         self.streams = streams or Streams(seed=0)
         self.condition = condition or Condition()
         self.device = device or get_device("cpu")
@@ -47,9 +47,9 @@ class Network:
         self.drawn: dict[str, dict[str, Array]] = {}  # M, S by layer
         self._outputs: list[Array] = []
         self._errors: list[Array | None] = []
-        for layer in self.weighted:
-            self.drawn[layer.name] = self._draw(layer)
-        self.apply_rule()
+        if rule is not None:
+            self._draw(rule)
+            self.apply_rule()
 
     def forward(self, X: Array, *, train: bool) -> Array:
         """Return the outputs N (B, classes) for X (B, …); a training forward prepares backward."""
@@ -76,10 +76,10 @@ class Network:
     def refresh_feedback(self) -> None:
         """Set every V from its W by the rule; to be called after each update of W (Sec. 2)."""
         self.updates += 1
-        if self.rule.redraw == "batch":
-            for layer in self.weighted:
-                self.drawn[layer.name] = self._draw(layer)
-        self.apply_rule()
+        if self.rule is not None:
+            if self.rule.redraw == "batch":
+                self._draw(self.rule)
+            self.apply_rule()
 
     def apply_rule(self) -> None:
         """Set every V from its W and what was drawn for it."""
@@ -103,9 +103,10 @@ class Network:
         """Return the Batch Normalization layers, from the input up."""
         return [layer for layer in self.layers if isinstance(layer, BatchNorm)]
 
-    def _draw(self, layer: WeightedLayer) -> dict[str, Array]:
-        stream = self.streams[f"feedback/{layer.name}"]
-        return self.rule.draw(layer.W.shape, stream.at(self.updates))
+    def _draw(self, rule: FeedbackRule) -> None:
+        for layer in self.weighted:
+            rng = self.streams[f"feedback/{layer.name}"].at(self.updates)
+            self.drawn[layer.name] = rule.draw(layer.W.shape, rng)
 
     def __repr__(self) -> str:
         rows = "\n".join(f"  {layer!r}" for layer in self.layers)

@@ -20,7 +20,7 @@ LEVELS = [
     ("network", "schedule"),
     ("optim", "models", "metrics"),
     ("train", "gradcheck", "results"),
-    ("plots",),
+    ("plots", "selfcheck"),
     ("experiment",),
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

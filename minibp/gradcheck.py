@@ -1,0 +1,306 @@
+"""Numerical gradient checks of layers and networks, with symmetric and asymmetric feedback.
+
+`python -m minibp.selfcheck` checks every layer kind and every network of Table 1. What is compared:
+
+- grads (dW, db, …) with central differences of the layer's, or the network's, own forward;
+- dX with central differences of *the same operation with V in W's place*: Eq. 2 is the exact
+  derivative of that, whether V is W or not;
+- grads with themselves for another V: they must not change by a bit.
+
+A network with V ≠ W has no loss of which its backward were the gradient. Its layers are checked one
+by one, each on its real input and the real error that arrives (before a kink the input is jittered,
+so that equal values are parted).
+"""
+
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from minibp.device import Array, Device, get_device
+from minibp.errors import InputError
+from minibp.layers import Layer, WeightedLayer
+from minibp.losses import softmax_cross_entropy
+from minibp.metrics import norm
+from minibp.network import Network
+from minibp.rng import Streams
+
+DTYPE = "float64"  # single precision leaves no digits to a difference quotient
+ELEMENTWISE = 64  # arrays of at most so many elements are checked element by element
+TRIES = 12  # directions drawn until one crosses no kink
+ROUNDING = 4 * sys.float_info.epsilon
+
+
+class GradientError(AssertionError):
+    """A gradient differs from its numerical value by more than the tolerance."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One comparison: of which array, its largest relative error and where that is."""
+
+    layer: str
+    array: str
+    error: float
+    where: str
+    ok: bool
+
+    def __str__(self) -> str:
+        mark = "ok  " if self.ok else "FAIL"
+        return f"{mark} {self.layer:<10} {self.array:<8} {self.error:9.1e}  {self.where}"
+
+
+@dataclass
+class Report:
+    """What a gradient check found. Printing it gives a table with the verdict below."""
+
+    tolerance: float
+    rows: list[Row] = field(default_factory=list)
+
+    @property
+    def ok(self) -> bool:
+        """Whether every comparison is within the tolerance."""
+        return bool(self.rows) and all(row.ok for row in self.rows)
+
+    @property
+    def worst(self) -> float:
+        """The largest relative error."""
+        return max(row.error for row in self.rows)
+
+    def raise_if_failed(self) -> None:
+        """Raise GradientError with the table, unless all is well."""
+        if not self.ok:
+            raise GradientError(f"\n{self}")
+
+    def __str__(self) -> str:
+        failed = sum(not row.ok for row in self.rows)
+        verdict = f"{failed} of {len(self.rows)} comparisons FAILED" if failed else "all agree"
+        lines = ["     layer      array        error  where it is largest", *map(str, self.rows)]
+        return "\n".join([*lines, f"{verdict}: worst {self.worst:.1e}, allowed {self.tolerance:g}"])
+
+
+def gradcheck(
+    subject: Layer | Network,
+    X: Array,
+    labels: Array | None = None,
+    *,
+    tolerance: float | None = None,
+    eps: float = 1e-5,
+    directions: int = 3,
+    seed: int = 0,
+    device: Device | None = None,
+) -> Report:
+    """Compare the backward pass of a layer or a network with central differences.
+
+    subject     in float64; parameters and V are as before in the end, caches and grads are not
+    X           input (B, …), float64
+    labels      (B,) integers, for a network
+    tolerance   relative; default 1e-8 for a layer, 1e-7 for a network
+    eps         step, relative to the size of what is perturbed
+    directions  random directions for each array; small ones are also checked element by element
+    device      where a layer's arrays are (default: the CPU); a network knows
+
+    An error is relative to the derivative, or to what is typical of the array where that is larger
+    (‖g‖ times the direction's root mean square). A difference that rounding alone explains passes.
+    A direction in which a ReLU or a maximum switches sides is drawn again, with a smaller step.
+
+    Raises InputError for arrays that are not float64.
+
+    >>> import numpy as np
+    >>> from minibp.layers import Linear
+    >>> layer = Linear(np.array([[1.0, -2.0], [0.5, 3.0]]), name="fc")
+    >>> layer.V = np.array([[0.1, 0.2], [-0.3, 0.4]])
+    >>> report = gradcheck(layer, np.array([[1.0, 2.0], [-1.0, 0.5]]))
+    >>> report.ok, [row.array for row in report.rows]
+    (True, ['W', 'X', 'any V'])
+    """
+    network = isinstance(subject, Network)
+    device = subject.device if network else device or get_device("cpu")
+    layers = subject.layers if network else [subject]
+    arrays = {"X": X} | {f"{la.name}/{k}": w for la in layers for k, w in la.params.items()}
+    for name, array in arrays.items():
+        if array.dtype != DTYPE:
+            raise InputError(
+                f"gradient checks need {DTYPE}, but {name} is {array.dtype}: build the network "
+                f"with dtype={DTYPE!r} and convert X."
+            )
+    tolerance = tolerance or (1e-7 if network else 1e-8)
+    probe = _Probe(device, tolerance, eps, directions, Streams(seed, device, DTYPE))
+    if network:
+        if labels is None:
+            raise InputError("the check of a network needs labels.")
+        return Report(tolerance, _check_network(probe, subject, X, labels))
+    # A random cotangent: under one of ones, errors that sum to zero would not show.
+    R = probe.direction(f"{subject.name}/cotangent", subject.forward(X, train=True).shape)
+    return Report(tolerance, _check_layer(probe, subject, X, R))
+
+
+def _check_layer(
+    probe: "_Probe", layer: Layer, X: Array, R: Array, need_dX: bool = True
+) -> list[Row]:
+    """Check grads and dX for the loss F = Σ Y ∘ R."""
+    X = X.copy()
+    layer.forward(X, train=True)
+    dX = layer.backward(R)
+    grads = dict(layer.grads)
+
+    def F() -> tuple[float, float]:
+        terms = layer.forward(X, train=True) * R
+        return probe.number(terms.sum()), probe.number(norm(terms))
+
+    def F_with_V() -> tuple[float, float]:
+        kept, layer.W = layer.W, layer.V
+        try:
+            return F()
+        finally:
+            layer.W = kept
+
+    def kinks() -> list[Array]:
+        decisions = layer.kinks()
+        return [] if decisions is None else [decisions]
+
+    rows = [
+        probe.compare(layer.name, name, F, kinks, w, grads[name])
+        for name, w in layer.params.items()
+    ]
+    weighted = isinstance(layer, WeightedLayer)
+    if need_dX:
+        rows.append(probe.compare(layer.name, "X", F_with_V if weighted else F, kinks, X, dX))
+    if weighted:
+        rows.append(_check_any_V(probe, layer, X, R, grads))
+    return rows
+
+
+def _check_any_V(probe: "_Probe", layer: WeightedLayer, X: Array, R: Array, grads: dict) -> Row:
+    kept = layer.V
+    layer.forward(X, train=True)
+    layer.V = probe.direction(f"{layer.name}/another V", kept.shape)
+    try:
+        layer.backward(R)
+    finally:
+        layer.V = kept
+    changed = [name for name in grads if probe.number((grads[name] != layer.grads[name]).sum())]
+    where = f"{', '.join(changed)} changed with V" if changed else "the same bits whatever V is"
+    return Row(layer.name, "any V", float(bool(changed)), where, not changed)
+
+
+def _check_network(probe: "_Probe", network: Network, X: Array, labels: Array) -> list[Row]:
+    """Check all gradients of the loss if every V is W, and in any case each layer by itself."""
+
+    def E() -> tuple[float, float]:
+        value = probe.number(softmax_cross_entropy(network.forward(X, train=True), labels)[0])
+        return value, abs(value)
+
+    def kinks() -> list[Array]:
+        return [d for layer in network.layers if (d := layer.kinks()) is not None]
+
+    _, dN = softmax_cross_entropy(network.forward(X, train=True), labels)
+    network.backward(dN)
+    rows, passes = [], list(zip(network.layers, network.trace(), strict=True))
+    if all(layer.V is layer.W for layer in network.weighted):
+        rows += [
+            probe.compare(f"E: {layer.name}", name, E, kinks, w, through.grads[name])
+            for layer, through in passes
+            for name, w in layer.params.items()
+        ]
+    for layer, through in passes:
+        if through.dY is not None:
+            X = through.X
+            if layer.kinks() is not None:  # a ReLU leaves many equal zeros: part them
+                X = X + 0.01 * probe.rms(X) * probe.direction(f"{layer.name}/jitter", X.shape)
+            rows += _check_layer(probe, layer, X, through.dY, need_dX=through.dX is not None)
+    return rows
+
+
+@dataclass
+class _Probe:
+    """Compares gradients with central differences along random directions."""
+
+    device: Device
+    tolerance: float
+    eps: float
+    directions: int
+    streams: Streams
+
+    def number(self, x: Array) -> float:
+        """Return an array without axes as a number of the host."""
+        return float(self.device.to_host(x))
+
+    def rms(self, x: Array) -> float:
+        """Return the root mean square of x."""
+        return self.number(norm(x)) / x.size**0.5
+
+    def direction(self, name: str, shape: tuple[int, ...], step: int = 0) -> Array:
+        """Return random elements of size 0.5 to 1.5 and random sign: none too small to be seen."""
+        rng = self.streams[name].at(step)
+        return rng.signs(shape, 0.5) * (0.5 + rng.uniform(shape))
+
+    def compare(
+        self, layer: str, array: str, F: Callable, kinks: Callable, w: Array, g: Array
+    ) -> Row:
+        """Compare g with the differences of F, a function of w, which is perturbed in place."""
+        step, typical = self.eps * (self.rms(w) or 1.0), self.number(norm(g))
+        F()
+        at_rest = kinks()
+        found: list[tuple[float, str]] = []
+        for k in range(self.directions):
+            for attempt in range(TRIES):
+                u = self.direction(f"{layer}/{array}", w.shape, TRIES * k + attempt)
+                slope = self._slope(F, kinks, at_rest, w, u, step / 2**attempt)
+                if slope is not None:
+                    exact = self.number((g * u).sum())
+                    found.append((self._error(*slope, exact, typical), f"direction {k + 1}"))
+                    break
+            else:
+                return Row(layer, array, float("inf"), "every direction crosses a kink", False)
+        skipped = 0
+        if w.size <= ELEMENTWISE:
+            exact_elements = self.device.to_host(g).ravel()
+            for index, exact in enumerate(exact_elements.tolist()):
+                u = 0 * w
+                u.reshape(-1)[index] = 1.0
+                slope = self._slope(F, kinks, at_rest, w, u, step)
+                if slope is None:
+                    skipped += 1
+                else:
+                    error = self._error(*slope, exact, typical / w.size**0.5)
+                    found.append((error, f"{array}{_place(index, w.shape)}"))
+        worst, where = max(found, key=lambda pair: float("inf") if pair[0] != pair[0] else pair[0])
+        if skipped:
+            where += f" ({skipped} elements at a kink skipped)"
+        return Row(layer, array, worst, where, worst <= self.tolerance)
+
+    def _error(self, numeric: float, noise: float, exact: float, typical: float) -> float:
+        scale = max(abs(numeric), abs(exact), typical, noise / self.tolerance)
+        return abs(numeric - exact) / scale if scale else 0.0
+
+    def _slope(
+        self, F: Callable, kinks: Callable, at_rest: list, w: Array, u: Array, h: float
+    ) -> tuple[float, float] | None:
+        """Return dF/dh along u and how much of it may be rounding; None if a kink is crossed."""
+        kept, ends, crossed = w.copy(), [], 0.0
+        try:
+            for side in (1, -1):
+                w[...] = kept + side * h * u
+                ends.append(F())
+                crossed += sum(
+                    self.number((a != b).sum()) for a, b in zip(at_rest, kinks(), strict=True)
+                )
+        finally:
+            w[...] = kept
+        if crossed:
+            return None
+        (high, size), (low, _) = ends
+        return (high - low) / (2 * h), ROUNDING * size / h
+
+
+def _place(index: int, shape: tuple[int, ...]) -> str:
+    """Return an index as it is written.
+
+    >>> _place(6, (2, 4))
+    '[1, 2]'
+    """
+    digits: list[int] = []
+    for size in reversed(shape):
+        index, digit = divmod(index, size)
+        digits.insert(0, digit)
+    return str(digits)

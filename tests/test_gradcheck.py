@@ -1,0 +1,255 @@
+"""Every backward pass against numerical derivatives, and tests of the tester."""
+
+import numpy as np
+import pytest
+
+from minibp import Condition, Network, Settings, build_network, gradcheck, selfcheck
+from minibp.errors import InputError
+from minibp.gradcheck import GradientError
+from minibp.layers import BatchNorm, Conv2D, Linear, MaxPool2D, ReLU
+from minibp.ops.norm import feature_sum
+from minibp.ops.pool import max_pool_dX
+from minibp.rng import Streams
+
+CASES = [name for name, *_ in selfcheck.layer_cases()]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_kind_of_layer(name):
+    layer, X = next((layer, X[0]) for case, layer, X in selfcheck.layer_cases() if case == name)
+    report = gradcheck(layer, X)
+    assert report.tolerance == 1e-8
+    report.raise_if_failed()
+
+
+def test_on_each_device(device):
+    put = lambda x: device.asarray(x, "float64")  # noqa: E731
+    rng = np.random.default_rng(0)
+    layer = Conv2D(put(rng.normal(size=(2, 3, 2, 3))), put(rng.normal(size=3)), stride=2)
+    layer.V = put(rng.normal(size=(2, 3, 2, 3)))
+    X = put(rng.normal(size=(2, 5, 6, 2)))
+    gradcheck(layer, X, device=device).raise_if_failed()
+    for other in (MaxPool2D((2, 2), 2), BatchNorm(2, scale=put([1, 2]), shift=put([0, 1]))):
+        gradcheck(other, X, device=device).raise_if_failed()
+
+
+@pytest.mark.parametrize("head", selfcheck.HEADS)
+def test_whole_networks_on_each_device(device, head):
+    rng = Streams(1, device, "float64")["x"].at(0)
+    net = build_network(
+        "mnist", 5, Condition.parse(head), device, 0, "float64", Settings(init="he")
+    )
+    X, labels = rng.normal((3, 28, 28, 1)), device.asarray([4, 0, 2])
+    report = gradcheck(net, X, labels, directions=1)
+    assert report.tolerance == 1e-7
+    report.raise_if_failed()
+    symmetric = head in ("SGD", "BN")
+    assert any(row.layer == "E: conv1" for row in report.rows) == symmetric
+
+
+@pytest.mark.slow
+def test_the_whole_demonstration(capsys):
+    assert selfcheck.main([]) == 0
+    assert "every backward pass agrees" in capsys.readouterr().out
+
+
+# Tests of the tester: each of these layers has one planted error.
+
+
+class WrongSign(Linear):
+    def backward(self, dN, *, need_dX=True):
+        return -super().backward(dN)
+
+
+class TransposedV(Linear):
+    def backward(self, dN, *, need_dX=True):
+        super().backward(dN)
+        return dN @ self.V
+
+
+class WWhereVBelongs(Linear):
+    def backward(self, dN, *, need_dX=True):
+        super().backward(dN)
+        return dN @ self.W.T
+
+
+class VInTheGradientOfW(Linear):
+    def backward(self, dN, *, need_dX=True):
+        dX = super().backward(dN)
+        self.grads["W"] = self.grads["W"] + 1e-3 * self.V
+        return dX
+
+
+class WrongElement(Linear):
+    def backward(self, dN, *, need_dX=True):
+        dX = super().backward(dN)
+        self.grads["W"][1, 2] *= 1.001
+        return dX
+
+
+class MeanOfTheBias(Linear):
+    def backward(self, dN, *, need_dX=True):
+        dX = super().backward(dN)
+        self.grads["b"] = self.grads["b"] / len(dN)
+        return dX
+
+
+class SlightlyOff(Linear):
+    def backward(self, dN, *, need_dX=True):
+        return super().backward(dN) * 1.00001
+
+
+class NotANumber(Linear):
+    def backward(self, dN, *, need_dX=True):
+        return super().backward(dN) * np.nan
+
+
+class NoVarianceTerm(BatchNorm):
+    def backward(self, dY, *, need_dX=True):
+        (std,) = self.recall("std")
+        return (dY - feature_sum(dY) * (dY.shape[-1] / dY.size)) / std
+
+
+class NoMeanTerm(BatchNorm):
+    def backward(self, dY, *, need_dX=True):
+        Xhat, std = self.recall("Xhat", "std")
+        return (dY - Xhat * feature_sum(dY * Xhat) * (dY.shape[-1] / dY.size)) / std
+
+
+class ToTheWrongCell(MaxPool2D):
+    def backward(self, dY, *, need_dX=True):
+        X, first = self.recall("X", "first")
+        return max_pool_dX(dY, 3 - first, X.shape, self.window, self.stride, self.padding)
+
+
+class LeakyBackward(ReLU):
+    def backward(self, dY, *, need_dX=True):
+        return dY * ((self.cache["N"] > 0) + 0.01)
+
+
+class FilterNotFlipped(Conv2D):
+    def backward(self, dN, *, need_dX=True):
+        kept, self._V = self._V, self.V[::-1, ::-1]
+        try:
+            return super().backward(dN)
+        finally:
+            self._V = kept
+
+
+def weighted(cls, shape=(4, 4)):
+    rng = np.random.default_rng(0)
+    layer = cls(rng.normal(size=shape), rng.normal(size=shape[-1]), name="bad")
+    layer.V = rng.normal(size=shape)
+    return layer
+
+
+VECTORS = np.random.default_rng(1).normal(size=(5, 4))
+IMAGES = np.random.default_rng(1).normal(size=(3, 6, 6, 2))
+PLANTED = {
+    "a wrong sign": (lambda: weighted(WrongSign), VECTORS, "X"),
+    "V transposed": (lambda: weighted(TransposedV), VECTORS, "X"),
+    "W where V belongs": (lambda: weighted(WWhereVBelongs), VECTORS, "X"),
+    "V in dW": (lambda: weighted(VInTheGradientOfW), VECTORS, "any V"),
+    "one wrong element": (lambda: weighted(WrongElement), VECTORS, "W"),
+    "a mean for a sum": (lambda: weighted(MeanOfTheBias), VECTORS, "b"),
+    "a factor of 1.00001": (lambda: weighted(SlightlyOff), VECTORS, "X"),
+    "NaN": (lambda: weighted(NotANumber), VECTORS, "X"),
+    "BN without the variance term": (lambda: NoVarianceTerm(4), VECTORS, "X"),
+    "BN without the mean term": (lambda: NoMeanTerm(4), VECTORS, "X"),
+    "the wrong cell": (lambda: ToTheWrongCell((2, 2), 2), IMAGES, "X"),
+    "a leak": (LeakyBackward, VECTORS, "X"),
+    "a flipped filter": (lambda: weighted(FilterNotFlipped, (3, 3, 2, 2)), IMAGES, "X"),
+}
+
+
+@pytest.mark.parametrize("name", PLANTED)
+def test_each_planted_error_is_caught(name):
+    make, X, array = PLANTED[name]
+    report = gradcheck(make(), X)
+    assert not report.ok
+    assert array in {row.array for row in report.rows if not row.ok}
+    with pytest.raises(GradientError, match="FAILED"):
+        report.raise_if_failed()
+
+
+def test_an_all_ones_cotangent_would_not_see_the_variance_term():
+    """Σ Y of BN is constant, so its derivative is 0 with or without the term."""
+    layer = NoVarianceTerm(4)
+    Y = layer.forward(VECTORS, train=True)
+    np.testing.assert_allclose(layer.backward(np.ones_like(Y)), 0, atol=1e-15)
+
+
+def test_the_wrong_element_is_named():
+    report = gradcheck(weighted(WrongElement), VECTORS)
+    assert "W[1, 2]" in str(report)
+
+
+@pytest.mark.parametrize("cls", [WrongSign, WWhereVBelongs, SlightlyOff])
+@pytest.mark.parametrize("asymmetric", [False, True])
+def test_a_bad_layer_is_found_inside_a_network(cls, asymmetric):
+    bad = weighted(cls)
+    if not asymmetric:
+        bad.V = bad.W
+    net = Network([Linear(np.eye(4), name="fc1"), ReLU(name="relu1"), bad])
+    report = gradcheck(net, VECTORS, np.array([0, 1, 2, 3, 0]))
+    found = {row.layer for row in report.rows if not row.ok}
+    if cls is WWhereVBelongs and not asymmetric:
+        assert not found  # with V = W it is no error
+    else:
+        assert "bad" in found
+        assert ("E: fc1" in found) == (not asymmetric)
+
+
+def test_parameters_and_V_are_left_as_they_were():
+    layer = weighted(Linear)
+    W, V, b = layer.W.copy(), layer.V, layer.b.copy()
+    X = VECTORS.copy()
+    gradcheck(layer, X)
+    np.testing.assert_array_equal(layer.W, W)
+    np.testing.assert_array_equal(layer.b, b)
+    np.testing.assert_array_equal(X, VECTORS)
+    assert layer.V is V
+
+
+def test_also_after_an_error():
+    class Fragile(Linear):
+        calls = 0
+
+        def forward(self, X, *, train):
+            self.calls += 1
+            if self.calls == 7:
+                raise ZeroDivisionError
+            return super().forward(X, train=train)
+
+    layer = weighted(Fragile)
+    W, b = layer.W.copy(), layer.b.copy()
+    with pytest.raises(ZeroDivisionError):
+        gradcheck(layer, VECTORS)
+    np.testing.assert_array_equal(layer.W, W)
+    np.testing.assert_array_equal(layer.b, b)
+
+
+def test_a_gradient_of_exactly_zero_agrees():
+    """A bias that BN takes out again: analytically zero but for rounding."""
+    rng = np.random.default_rng(0)
+    net = Network(
+        [
+            Linear(rng.normal(size=(4, 3)), rng.normal(size=3), name="fc1"),
+            BatchNorm(3, name="bn1"),
+            Linear(rng.normal(size=(3, 3)), name="fc2"),
+        ]
+    )
+    gradcheck(net, VECTORS, np.array([0, 1, 2, 0, 1])).raise_if_failed()
+
+
+def test_inputs_at_a_kink_are_reported():
+    report = gradcheck(ReLU(), np.zeros((2, 3)))
+    assert not report.ok
+    assert "kink" in str(report)
+
+
+def test_single_precision_is_refused():
+    with pytest.raises(InputError, match="X is float32"):
+        gradcheck(ReLU(), VECTORS.astype("float32"))
+    with pytest.raises(InputError, match="needs labels"):
+        gradcheck(Network([weighted(Linear)]), VECTORS)
