@@ -23,7 +23,7 @@ def load(path: Path) -> Data:
     Raises InputError for a file that is not such a one.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
             content = {name: file[name] for name in file.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
         raise InputError(f"cannot read {path} as an .npz file of arrays: {error}") from error

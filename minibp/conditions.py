@@ -82,7 +82,8 @@ class Condition:
         """
         match = HEAD.fullmatch(head.strip())
         feedback = (match["feedback"] if match else None) or ""
-        if not match or not head.strip() or head.strip().startswith("+"):
+        leftover = "+" in feedback and ".py:" not in feedback
+        if not match or not head.strip() or head.strip().startswith("+") or leftover:
             raise InputError(
                 f"cannot read condition {head!r}: expected a rule (SGD, uSF, frSF-25, …), then "
                 "+BN, +BM or +BM2, then Bottom or Top, as in 'frSF-25+BN+BM2 Bottom'."

@@ -79,8 +79,8 @@ class Data:
             rows = streams["train-limit"].at(0).permutation(len(rows))[:train_limit]
         held = rows[:0]
         if holdout is not None:
-            count = round(holdout * len(rows))
-            if not 0 < holdout < 1 or not 0 < count < len(rows):
+            count = round(holdout * len(rows)) if 0 < holdout < 1 else 0
+            if not 0 < count < len(rows):
                 raise InputError(
                     f"holdout {holdout}: expected a share of the {len(rows)} training samples, "
                     "between 0 and 1, that leaves some on both sides."

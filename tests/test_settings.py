@@ -11,7 +11,9 @@ ASSUMPTIONS = Path(__file__).parent.parent / "docs" / "assumptions.md"
 
 @pytest.mark.parametrize("setting", dataclasses.fields(Settings), ids=lambda entry: entry.name)
 def test_every_setting_is_explained_with_its_default(setting):
-    default = str(setting.default).lower() if setting.type == "bool" else str(setting.default)
+    default = (
+        str(setting.default).lower() if isinstance(setting.default, bool) else str(setting.default)
+    )
     rows = [line for line in ASSUMPTIONS.read_text().splitlines() if f"`{setting.name}`" in line]
     assert any(f"`{default}`" in line for line in rows)
 

@@ -1,0 +1,115 @@
+"""Downloads from a server on this very machine."""
+
+import hashlib
+import http.server
+import threading
+
+import numpy as np
+import pytest
+from minibp_datasets.download import fetch
+
+from minibp.errors import InputError
+
+CONTENT = np.random.default_rng(0).bytes(300_000)
+HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    """Serves CONTENT, in the manner that the first part of the path says."""
+
+    def do_GET(self):
+        manner = self.path.split("/")[1]
+        asked = self.headers.get("Range")
+        self.server.log.append((manner, asked))
+        if manner == "missing":
+            self.send_error(404)
+            return
+        start = 0
+        if asked and manner != "norange":
+            start = int(asked.removeprefix("bytes=").rstrip("-"))
+            if start >= len(CONTENT):
+                self.send_error(416)
+                return
+        body = CONTENT[start:] if manner != "corrupt" else b"x" * len(CONTENT)
+        self.send_response(206 if start else 200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body[: 100_000 if manner == "cut" else None])
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def server(tmp_path, monkeypatch):
+    monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.log = []
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        server.url = f"http://127.0.0.1:{server.server_address[1]}"
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def get(server, *manners):
+    return fetch("file.bin", [f"{server.url}/{m}/" for m in manners], HASH, quiet=True)
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_a_download_is_kept_and_not_repeated(server, tmp_path):
+    assert get(server, "good").read_bytes() == CONTENT
+    assert get(server, "good") == tmp_path / "file.bin"
+    assert len(server.log) == 1
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_a_cut_download_goes_on_where_it_was(server, tmp_path):
+    with pytest.raises(InputError, match=r"file\.bin could not be downloaded"):
+        get(server, "cut")
+    have = (tmp_path / "file.bin.part").stat().st_size
+    assert 50_000 < have <= 100_000
+    assert get(server, "good").read_bytes() == CONTENT
+    assert server.log[-1] == ("good", f"bytes={have}-")
+    assert names(tmp_path) == ["file.bin"]
+
+
+def test_also_at_the_next_mirror(server):
+    assert get(server, "cut", "good").read_bytes() == CONTENT
+    assert [manner for manner, asked in server.log] == ["cut", "good"]
+    assert server.log[1][1] is not None
+
+
+def test_a_server_that_cannot_resume_sends_it_whole(server):
+    assert get(server, "cut", "norange").read_bytes() == CONTENT
+
+
+def test_a_part_that_is_whole_already(server, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(CONTENT)
+    assert get(server, "good").read_bytes() == CONTENT
+
+
+def test_a_wrong_checksum_is_never_kept(server, tmp_path):
+    with pytest.raises(InputError, match="hash"):
+        get(server, "corrupt")
+    assert names(tmp_path) == []
+    assert get(server, "corrupt", "good").read_bytes() == CONTENT
+
+
+def test_a_part_of_another_file_is_not_built_upon_twice(server, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(b"y" * 1000)
+    with pytest.raises(InputError, match="hash"):
+        get(server, "good")
+    assert get(server, "good").read_bytes() == CONTENT
+
+
+def test_every_mirrors_answer_is_told(server):
+    with pytest.raises(InputError) as error:
+        get(server, "missing", "cut")
+    for text in ("/missing/file.bin: 404", "/cut/file.bin", "--data-dir"):
+        assert text in str(error.value)

@@ -1,0 +1,133 @@
+import gzip
+import hashlib
+import os
+import shutil
+import struct
+from pathlib import Path
+
+import numpy as np
+import pytest
+from minibp_datasets import mnist, registry
+
+from minibp.errors import DamagedFileError, InputError
+
+REAL = Path(
+    os.environ.get("MINIBP_TEST_MNIST", Path(__file__).parents[3] / "shared" / "data" / "mnist")
+)
+needs_mnist = pytest.mark.skipif(
+    not REAL.is_dir(), reason="needs MNIST's four files in the folder that MINIBP_TEST_MNIST names"
+)
+
+
+@needs_mnist
+def test_the_real_files():
+    data = registry.load("mnist", data_dir=REAL)
+    assert data.X_train.shape == (60000, 28, 28, 1)
+    assert data.X_test.shape == (10000, 28, 28, 1)
+    train = [5923, 6742, 5958, 6131, 5842, 5421, 5918, 6265, 5851, 5949]
+    test = [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009]
+    assert np.bincount(data.y_train).tolist() == train
+    assert np.bincount(data.y_test).tolist() == test
+    assert data.X_train.mean() / 255 == pytest.approx(0.13066, abs=1e-5)
+    assert data.X_train.std() / 255 == pytest.approx(0.30811, abs=1e-5)
+
+
+def idx(array):
+    header = struct.pack(f">BBBB{array.ndim}I", 0, 0, 8, array.ndim, *array.shape)
+    return header + array.astype("uint8").tobytes()
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with four small files in MNIST's format, which `mnist` takes for the originals."""
+    rng = np.random.default_rng(0)
+    known = {}
+    for name in mnist.FILES:
+        n = 30 if name.startswith("train") else 20
+        array = rng.integers(0, 256, (n, 28, 28)) if "images" in name else np.arange(n) % 10
+        content = idx(array)
+        (tmp_path / f"{name}.gz").write_bytes(gzip.compress(content))
+        known[name] = (hashlib.md5(b"").hexdigest(), hashlib.sha256(content).hexdigest())
+    monkeypatch.setattr(mnist, "FILES", known)
+    return tmp_path
+
+
+def test_recompressed_files_are_fine(folder):
+    path = folder / "train-images-idx3-ubyte.gz"
+    before = path.read_bytes()
+    path.write_bytes(gzip.compress(gzip.decompress(before), compresslevel=1, mtime=0))
+    assert path.read_bytes() != before
+    assert mnist.load(folder).X_train.shape == (30, 28, 28, 1)
+
+
+@pytest.mark.parametrize("name", ["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"])
+def test_decompressed_files_under_either_name(folder, name):
+    path = folder / "train-labels-idx1-ubyte.gz"
+    (folder / name).write_bytes(gzip.decompress(path.read_bytes()))
+    path.unlink()
+    assert mnist.load(folder).y_train.tolist() == [*range(10)] * 3
+
+
+def test_swapped_files_are_recognized(folder):
+    shutil.copy(folder / "t10k-images-idx3-ubyte.gz", folder / "train-images-idx3-ubyte.gz")
+    with pytest.raises(DamagedFileError, match="it is t10k-images-idx3-ubyte") as error:
+        mnist.load(folder)
+    assert str(folder / "train-images-idx3-ubyte.gz") in str(error.value)
+    for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):  # expected and found
+        assert mnist.FILES[name][1] in str(error.value)
+
+
+def test_changed_contents_are_refused(folder):
+    path = folder / "t10k-labels-idx1-ubyte.gz"
+    content = bytearray(gzip.decompress(path.read_bytes()))
+    content[-1] ^= 1
+    path.write_bytes(gzip.compress(bytes(content)))
+    with pytest.raises(DamagedFileError) as error:
+        mnist.load(folder)
+    found = hashlib.sha256(content).hexdigest()
+    for text in (str(path), mnist.FILES["t10k-labels-idx1-ubyte"][1], found):
+        assert text in str(error.value)
+
+
+@pytest.mark.parametrize("damage", [lambda b: b[:-20], lambda b: b"", lambda b: b"hello" + b[5:]])
+def test_files_that_cannot_be_decompressed(folder, damage):
+    path = folder / "train-images-idx3-ubyte.gz"
+    path.write_bytes(damage(path.read_bytes()))
+    with pytest.raises(DamagedFileError) as error:
+        mnist.load(folder)
+    assert str(path) in str(error.value)
+    assert mnist.FILES["train-images-idx3-ubyte"][1] in str(error.value)
+    assert (
+        hashlib.sha256(path.read_bytes()).hexdigest() in str(error.value) or not path.read_bytes()
+    )
+
+
+def test_a_missing_file_is_named_with_what_is_there(folder):
+    (folder / "t10k-images-idx3-ubyte.gz").unlink()
+    with pytest.raises(InputError, match=r"has none of t10k-images-idx3-ubyte\.gz.*It holds"):
+        mnist.load(folder)
+
+
+def test_a_folder_that_is_not_there(tmp_path):
+    with pytest.raises(InputError, match="No such file or directory"):
+        mnist.load(tmp_path / "nowhere")
+
+
+def test_idx():
+    array = np.arange(24).reshape(2, 3, 4)
+    np.testing.assert_array_equal(mnist.parse_idx(idx(array)), array)
+    with pytest.raises(DamagedFileError, match="not an IDX file"):
+        mnist.parse_idx(idx(array) + b"x")
+
+
+def test_downloads_come_from_the_mirrors(folder, monkeypatch):
+    asked = []
+
+    def fetch(name, mirrors, known_hash, *, quiet):
+        asked.append((name, known_hash))
+        assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in mirrors)
+        return folder / name
+
+    monkeypatch.setattr(mnist, "fetch", fetch)
+    assert len(mnist.load(quiet=True).y_test) == 20
+    assert asked == [(f"{name}.gz", f"md5:{md5}") for name, (md5, _) in mnist.FILES.items()]
