@@ -47,9 +47,8 @@ class Network:
         self.drawn: dict[str, dict[str, Array]] = {}  # M, S by layer
         self._outputs: list[Array] = []
         self._errors: list[Array | None] = []
-        if rule is not None:
-            self._draw(rule)
-            self.apply_rule()
+        self._draw()
+        self.apply_rule()
 
     def forward(self, X: Array, *, train: bool) -> Array:
         """Return the outputs N (B, classes) for X (B, …); a training forward prepares backward."""
@@ -76,13 +75,14 @@ class Network:
     def refresh_feedback(self) -> None:
         """Set every V from its W by the rule; to be called after each update of W (Sec. 2)."""
         self.updates += 1
-        if self.rule is not None:
-            if self.rule.redraw == "batch":
-                self._draw(self.rule)
-            self.apply_rule()
+        if self.rule is not None and self.rule.redraw == "batch":
+            self._draw()
+        self.apply_rule()
 
     def apply_rule(self) -> None:
         """Set every V from its W and what was drawn for it."""
+        if self.rule is None:
+            return
         for layer in self.weighted:
             if layer.name not in self.symmetric:
                 layer.V = self.rule.V(layer.W, **self.drawn[layer.name])
@@ -103,10 +103,12 @@ class Network:
         """Return the Batch Normalization layers, from the input up."""
         return [layer for layer in self.layers if isinstance(layer, BatchNorm)]
 
-    def _draw(self, rule: FeedbackRule) -> None:
+    def _draw(self) -> None:
+        if self.rule is None:
+            return
         for layer in self.weighted:
             rng = self.streams[f"feedback/{layer.name}"].at(self.updates)
-            self.drawn[layer.name] = rule.draw(layer.W.shape, rng)
+            self.drawn[layer.name] = self.rule.draw(layer.W.shape, rng)
 
     def __repr__(self) -> str:
         rows = "\n".join(f"  {layer!r}" for layer in self.layers)
