@@ -242,7 +242,11 @@ class Run:
 
     def _constant_errors(self) -> dict[str, float]:
         guess = np.bincount(self.data.y_train).argmax()  # of equally frequent ones the lowest
-        errors = {"error": 100 * float((self.data.y_test != guess).mean())}
+
+        def error(y: np.ndarray) -> float:
+            return 100 * int((y != guess).sum()) / len(y)
+
+        errors = {"error": error(self.data.y_test)}
         if self.data.y_holdout is not None:
-            errors["holdout_error"] = 100 * float((self.data.y_holdout != guess).mean())
+            errors["holdout_error"] = error(self.data.y_holdout)
         return errors

@@ -132,6 +132,13 @@ def test_of_equally_frequent_classes_the_lowest_is_guessed(toy):
     assert run.history[-1]["error"] == 25
 
 
+def test_a_constant_guess_is_scored_to_the_last_digit(toy):
+    labels = np.repeat([0, 1], [18, 7])  # 100 * (7 / 25) is 28.000000000000004
+    data = Data("toy", toy.X_train, toy.y_train, toy.X_test[:25], labels, 3)
+    run = finish(Run(plan("SGD", rate=1e6), data))
+    assert run.history[-1]["error"] == 28
+
+
 def test_weights_that_overflow_in_the_last_step_are_noticed_in_evaluation(toy):
     run = Run(plan("SGD", rate=1e30, batch=60, epochs=2), toy)
     assert run.advance()["loss"] is None  # the only batch's loss is finite; the outputs are not
