@@ -4,6 +4,8 @@ Arrays carry their device: `namespace` reads it off them, and there is no global
 Nothing moves between host and device but through `Device.asarray` and `Device.to_host`.
 """
 
+import importlib.util
+import os
 import sys
 from collections import Counter
 from types import ModuleType
@@ -16,6 +18,8 @@ from minibp.errors import DeviceError, InputError, unknown
 Array = Any  # a NumPy array, a CuPy array, or another device's array with the same methods
 
 DTYPES = ("float32", "float64")  # float32 trains, float64 checks
+KERNELS = ("auto", "compiled", "plain")
+NUMBA = "pip install numba. Or use --kernels plain"
 INSTALL = "pip install 'minibp[cuda12]' (CUDA 12) or 'minibp[cuda13]' (CUDA 13)"
 
 
@@ -31,7 +35,8 @@ class Device:
     name: str = "cpu"
     blocking: bool = True  # results are there when a call returns, so reading a number is free
 
-    def __init__(self) -> None:
+    def __init__(self, kernels: str = "plain", threads: int | None = None) -> None:
+        self.kernels, self.threads = kernels, threads or available_cores()
         self.xp: ModuleType = np
         self.transfers: Counter[str] = Counter()
 
@@ -46,6 +51,10 @@ class Device:
             raise DeviceError(f"to_host of {self.name!r} was given a {type(array).__name__}.")
         self.transfers["to host"] += 1
         return self._get(array)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a record says of the device."""
+        return {"name": self.name, "kernels": self.kernels, "threads": self.threads}
 
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""
@@ -98,21 +107,43 @@ class CudaDevice(Device):
         return self.xp.asnumpy(array)
 
 
-def get_device(name: str = "auto") -> Device:
+def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = None) -> Device:
     """Return the device called 'cpu', 'cuda' or 'auto' (a GPU if one is usable, else the CPU).
 
-    Raises DeviceError for 'cuda' on a machine without CuPy or without a usable GPU.
+    kernels  of the CPU: 'compiled' (by Numba), 'plain' (array code), or 'auto': compiled where
+             Numba is installed
+    threads  of the compiled kernels; None: as many as the process may use cores
+
+    Raises DeviceError for 'cuda' on a machine without CuPy or without a usable GPU, and for
+    'compiled' without Numba.
     """
-    if name == "cpu":
-        return Device()
-    if name == "cuda":
-        return CudaDevice()
-    if name == "auto":
+    if kernels not in KERNELS:
+        raise unknown("kernels", kernels, KERNELS)
+    if threads is not None and threads < 1:
+        raise InputError(f"threads {threads}: expected 1 or more.")
+    if name in ("cuda", "auto"):
         try:
             return CudaDevice()
         except DeviceError:
-            return Device()
-    raise unknown("device", name, ["cpu", "cuda", "auto"])
+            if name == "cuda":
+                raise
+    elif name != "cpu":
+        raise unknown("device", name, ["cpu", "cuda", "auto"])
+    if kernels == "auto":
+        kernels = "compiled" if has_numba() else "plain"
+    if kernels == "compiled" and not has_numba():
+        raise DeviceError(f"kernels 'compiled' need Numba, which is not installed: {NUMBA}.")
+    return Device(kernels, threads)
+
+
+def available_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def has_numba() -> bool:
+    """Return whether Numba is installed."""
+    return importlib.util.find_spec("numba") is not None
 
 
 def namespace(*arrays: Array) -> ModuleType:

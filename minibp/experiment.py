@@ -29,6 +29,7 @@ from minibp.schedule import (
 )
 from minibp.settings import Settings
 from minibp.train import Plan, Run
+from minibp.warmup import compile_kernels
 
 
 @dataclass(frozen=True)
@@ -115,6 +116,9 @@ class Experiment:
 class Listener:
     """Told how an experiment goes on; the default hears nothing."""
 
+    def compiling(self) -> None:
+        """Called before kernels are compiled, which takes seconds and is needed once."""
+
     def run_begins(self, factor: float, index: int, of: int, run: Run) -> None:
         """Called before the first step of a run, with the epochs it has behind it."""
 
@@ -148,13 +152,14 @@ def run_experiment(
     record = experiment.identity() | {
         "data": data.describe(),
         "data_sha256": sha256,
-        "device": device.name,
+        "device": device.describe(),
         "versions": results.versions(),
     }
     _check_folder(folder, record, resume)
     folder.mkdir(parents=True, exist_ok=True)
     runs, rates = experiment.runs(), []
     _write(folder, record, rates, finished=False)
+    compile_kernels(experiment.plan(*runs[0][1:]), device, listener.compiling)
     for index, (name, factor, schedule) in enumerate(runs):
         begins = _announce(listener, factor, index, len(runs))
         plan = experiment.plan(factor, schedule)

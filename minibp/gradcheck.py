@@ -140,8 +140,8 @@ def _check_layer(
     """Check grads and dX for the loss F = Σ Y ∘ R."""
     X = X.copy()
     layer.forward(X, train=True)
-    dX = layer.backward(R)
-    grads = dict(layer.grads)
+    dX = layer.backward(R).copy()  # arrays of a layer may be used again in its next pass
+    grads = {name: g.copy() for name, g in layer.grads.items()}
 
     def F() -> tuple[float, float]:
         terms = layer.forward(X, train=True) * R
@@ -156,7 +156,7 @@ def _check_layer(
 
     def kinks() -> list[Array]:
         decisions = layer.kinks()
-        return [] if decisions is None else [decisions]
+        return [] if decisions is None else [decisions.copy()]
 
     rows = [
         probe.compare(layer.name, name, F, kinks, w, grads[name])
@@ -191,7 +191,7 @@ def _check_network(probe: "_Probe", network: Network, X: Array, labels: Array) -
         return value, abs(value)
 
     def kinks() -> list[Array]:
-        return [d for layer in network.layers if (d := layer.kinks()) is not None]
+        return [d.copy() for layer in network.layers if (d := layer.kinks()) is not None]
 
     _, dN = softmax_cross_entropy(network.forward(X, train=True), labels)
     network.backward(dN)

@@ -1,16 +1,20 @@
 """Softmax cross-entropy, the paper's loss (Sec. 5)."""
 
+from typing import Any
+
 import numpy as np
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
+from minibp.ops import plain
 
 
-def softmax_cross_entropy(N: Array, labels: Array) -> tuple[Array, Array]:
+def softmax_cross_entropy(N: Array, labels: Array, ops: Any = plain) -> tuple[Array, Array]:
     """Return E, the mean loss over the batch, and dN = ∂E/∂N (B, J).
 
     N (B, J) are the network's outputs, stable for any finite values; labels (B,) are integers in
-    0 … J−1. E stays on the device, as an array without axes.
+    0 … J−1. E stays on the device, as an array without axes. `ops` does the arithmetic (see
+    `minibp.ops.tiers`).
 
     Raises InputError for labels of another shape or type, and, on the CPU, for one out of range
     (on a GPU the check would wait for the device: there `minibp.train` checks before the upload).
@@ -25,17 +29,10 @@ def softmax_cross_entropy(N: Array, labels: Array) -> tuple[Array, Array]:
             f"expected N (B, J) and integer labels (B,), got N {N.shape} and "
             f"labels {labels.shape} of {labels.dtype}."
         )
-    B, J = N.shape
-    if xp is np and B and not 0 <= labels.min() <= labels.max() < J:
+    J = N.shape[1]
+    if xp is np and len(N) and not 0 <= labels.min() <= labels.max() < J:
         raise InputError(
             f"labels run from {labels.min()} to {labels.max()}, "
             f"but the network has {J} outputs: expected 0 to {J - 1}."
         )
-    shifted = N - N.max(axis=1, keepdims=True)
-    log_sum = xp.log(xp.exp(shifted).sum(axis=1, keepdims=True))
-    log_P = shifted - log_sum
-    rows = xp.arange(B)
-    E = -log_P[rows, labels].mean()
-    dN = xp.exp(log_P)
-    dN[rows, labels] -= 1
-    return E, dN / B
+    return ops.cross_entropy(N, labels)

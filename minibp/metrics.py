@@ -55,8 +55,9 @@ def diagnose(network: Network, X: Array, labels: Array) -> dict[str, dict[str, f
         N = network.forward(X, train=True)
         _, dN = softmax_cross_entropy(N, labels)
         network.backward(dN)
-        errors = {row.name: row.dX for row in network.trace()}
-        kept = {layer.name: (layer.V, layer.grads["W"]) for layer in network.weighted}
+        # Numbers and copies only: the second backward may use the arrays of the first again.
+        sizes = {row.name: None if row.dX is None else norm(row.dX) for row in network.trace()}
+        kept = {layer.name: (layer.V, layer.grads["W"].copy()) for layer in network.weighted}
         try:
             for layer in network.weighted:
                 layer.V = layer.W
@@ -67,12 +68,11 @@ def diagnose(network: Network, X: Array, labels: Array) -> dict[str, dict[str, f
         rows: dict[str, dict[str, Any]] = {}
         for layer in network.weighted:
             V, dW = kept[layer.name]
-            dX = errors[layer.name]
             rows[layer.name] = {
                 "sign_concordance": sign_concordance(V, layer.W),
                 "angle_V_W": angle(V, layer.W),
                 "angle_dW": angle(dW, layer.grads["W"]),
-                "norm_dX": None if dX is None else norm(dX),
+                "norm_dX": sizes[layer.name],
                 "zero_share": (dW == 0).mean(),
             }
         measured = [(row, key) for row in rows.values() for key in row if row[key] is not None]

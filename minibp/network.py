@@ -7,7 +7,10 @@ from minibp.conditions import Condition
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
+from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, WeightedLayer
+from minibp.ops import plain
+from minibp.ops.tiers import ops_for
 from minibp.rng import Streams
 
 
@@ -36,11 +39,15 @@ class Network:
         if len(set(names)) < len(names):
             raise InputError(f"layers need distinct names, got {', '.join(names)}.")
         self.layers = layers
+        self.units: list[Any] = list(layers)  # what runs one after the other: see `fuse`
         self.weighted = [layer for layer in layers if isinstance(layer, WeightedLayer)]
         self.rule = rule
         self.streams = streams or Streams(seed=0)
         self.condition = condition or Condition()
-        self.device = device or get_device("cpu")
+        self.device = device or get_device("cpu", kernels="plain")
+        self.ops = ops_for(self.device)
+        for layer in layers:
+            layer.ops = self.ops
         self.input_shape = input_shape
         self.symmetric = symmetric
         self.updates = 0  # of W so far: the step of the feedback streams
@@ -56,8 +63,8 @@ class Network:
             expected = ", ".join(["B", *map(str, self.input_shape)])
             raise InputError(f"the network expects X ({expected}), got {X.shape}.")
         outputs = [X]
-        for layer in self.layers:
-            outputs.append(layer.forward(outputs[-1], train=train))
+        for unit in self.units:
+            outputs.append(unit.forward(outputs[-1], train=train))
         self._outputs, self._errors = outputs if train else [], []
         return outputs[-1]
 
@@ -67,10 +74,19 @@ class Network:
         It stops at the first weighted layer, whose dX nobody needs.
         """
         errors: list[Array | None] = [dN]
-        first = self.layers.index(self.weighted[0])
-        for layer in reversed(self.layers[first:]):
-            errors.append(layer.backward(errors[-1], need_dX=layer is not self.weighted[0]))
+        first = [self.weighted[0] in members(unit) for unit in self.units].index(True)
+        for unit in reversed(self.units[first:]):
+            errors.append(unit.backward(errors[-1], need_dX=unit is not self.units[first]))
         self._errors = [None] * first + errors[::-1]
+
+    def fuse(self) -> None:
+        """Let the compiled tier run layers as one where it can; on others it changes nothing.
+
+        For training: faster, and with less memory. What the fused layers hand to each other is then
+        None in a trace, and arrays of one step are overwritten in the next.
+        """
+        if self.ops is not plain:
+            self.units = fused_units(self.layers, self.ops)
 
     def refresh_feedback(self) -> None:
         """Set every V from its W by the rule; to be called after each update of W (Sec. 2)."""
@@ -94,10 +110,13 @@ class Network:
         through = zip(
             self._outputs, self._outputs[1:], self._errors, self._errors[1:], strict=False
         )
-        return [
-            Trace(layer.name, X, Y, dY, dX, *_weights(layer), layer.grads)
-            for layer, (X, Y, dX, dY) in zip(self.layers, through, strict=True)
-        ]
+        rows = []
+        for unit, (X, Y, dX, dY) in zip(self.units, through, strict=True):
+            inside = [None] * (len(members(unit)) - 1)
+            ends = zip([X, *inside], [*inside, Y], [*inside, dY], [dX, *inside], strict=True)
+            for layer, row in zip(members(unit), ends, strict=True):
+                rows.append(Trace(layer.name, *row, *_weights(layer), layer.grads))
+        return rows
 
     def batch_norms(self) -> list[BatchNorm]:
         """Return the Batch Normalization layers, from the input up."""
@@ -113,6 +132,11 @@ class Network:
     def __repr__(self) -> str:
         rows = "\n".join(f"  {layer!r}" for layer in self.layers)
         return f"<Network {self.condition}\n{rows}>"
+
+
+def members(unit: Any) -> list[Layer]:
+    """Return the layers of a unit: of a fused block all of its, of a layer itself."""
+    return [unit] if isinstance(unit, Layer) else unit.layers
 
 
 def _weights(layer: Layer) -> tuple[Array | None, Array | None]:

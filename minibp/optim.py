@@ -50,13 +50,16 @@ class Optimizer:
     def step(self) -> None:
         """Update every learning parameter in place from its layer's last gradients."""
         for layer, name, setting, decay, multiplier in self.slots:
-            w, key = layer.params[name], f"{layer.name}/{name}"
-            if name not in layer.grads:
-                raise RuntimeError(f"layer {layer.name!r} has no gradient yet: run backward first.")
-            tau, self.memory[key] = eq3(
-                setting, layer.grads[name], w, self.memory[key], self.momentum, decay
-            )
+            w, key, g = layer.params[name], f"{layer.name}/{name}", self.gradient(layer, name)
+            tau, self.memory[key] = eq3(setting, g, w, self.memory[key], self.momentum, decay)
             w += self.rate * multiplier * tau
+
+    @staticmethod
+    def gradient(layer: Layer, name: str) -> Array:
+        """Return a parameter's last gradient; raise RuntimeError if there is none yet."""
+        if name not in layer.grads:
+            raise RuntimeError(f"layer {layer.name!r} has no gradient yet: run backward first.")
+        return layer.grads[name]
 
 
 def build_optimizer(

@@ -8,6 +8,8 @@ import h5py
 import numpy as np
 import scipy
 
+from minibp.device import has_numba
+
 
 def score(rates: list[dict[str, Any]]) -> dict[str, Any]:
     """Return the paper's score and the honest one of an experiment's runs.
@@ -86,6 +88,7 @@ def versions() -> dict[str, str]:
         "minibp": importlib.metadata.version("minibp"),
         "python": platform.python_version(),
         "numpy": np.__version__,
+        "numba": importlib.metadata.version("numba") if has_numba() else None,
         "scipy": scipy.__version__,
         "h5py": h5py.__version__,
         "machine": platform.machine(),

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -19,6 +20,7 @@ from minibp.optim import Optimizer, build_optimizer
 from minibp.rng import Streams
 from minibp.schedule import BatchSchedule, rate_at, rate_drops
 from minibp.settings import Settings
+from minibp.update import update
 
 
 def step(
@@ -26,10 +28,9 @@ def step(
 ) -> Array:
     """Do one training step, and return the batch's mean loss as a device array."""
     N = network.forward(X, train=True)
-    E, dN = softmax_cross_entropy(N, labels)
+    E, dN = softmax_cross_entropy(N, labels, network.ops)
     network.backward(dN if gradient == "mean" else dN * len(labels))
-    optimizer.step()
-    network.refresh_feedback()
+    update(network, optimizer)  # optimizer.step(), then network.refresh_feedback()
     return E
 
 
@@ -46,6 +47,20 @@ def estimate_moments(
         network.forward(X, train=True)
         for layer in network.batch_norms():
             layer.observe(alpha, average)
+
+
+def ahead(batches: Iterator) -> Iterator:
+    """Yield the same batches, each prepared in a thread while the one before is in use.
+
+    >>> list(ahead(iter("abc")))
+    ['a', 'b', 'c']
+    """
+    end = object()
+    with ThreadPoolExecutor(1) as thread:
+        coming = thread.submit(next, batches, end)
+        while (batch := coming.result()) is not end:
+            coming = thread.submit(next, batches, end)
+            yield batch
 
 
 @dataclass(frozen=True)
@@ -90,6 +105,7 @@ class Run:
         self.network = build_network(
             plan.network, data.classes, plan.condition, self.device, plan.seed, plan.dtype, settings
         )
+        self.network.fuse()
         self.optimizer = build_optimizer(
             self.network,
             plan.condition,
@@ -188,10 +204,14 @@ class Run:
             rows = order[k * size : (k + 1) * size]
             yield self._batch(self.data.X_train, self.data.y_train, rows)
 
+    def _test_batches(self, X: np.ndarray, y: np.ndarray, size: int) -> Iterator:
+        for k in range(0, len(y), size):
+            yield self._batch(X, y, slice(k, k + size))
+
     def _train_epoch(self, epoch: int, on_step: Callable) -> float:
         self.optimizer.rate = rate_at(epoch, self.plan.rate, self.plan.drops)
         total, seen = 0.0, 0
-        for X, labels in self._train_batches("shuffle", epoch):
+        for X, labels in ahead(self._train_batches("shuffle", epoch)):
             E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
             total, seen = total + E * len(labels), seen + len(labels)
             loss = float(E) if self.device.blocking else None
@@ -217,7 +237,7 @@ class Run:
                     if left == 0:
                         return
 
-        estimate_moments(self.network, batches(), settings.bn_alpha, settings.bn_average)
+        estimate_moments(self.network, ahead(batches()), settings.bn_alpha, settings.bn_average)
 
     def _diagnostic_batch(self, epoch: int) -> tuple[Array, Array]:
         return next(self._train_batches("shuffle", epoch))
@@ -231,8 +251,7 @@ class Run:
     def _error(self, X: np.ndarray, y: np.ndarray, size: int = 100) -> float:
         """Return the error rate in percent; raise Diverged if an output is not finite."""
         wrong, unusable = 0, 0
-        for k in range(0, len(y), size):
-            inputs, labels = self._batch(X, y, slice(k, k + size))
+        for inputs, labels in ahead(self._test_batches(X, y, size)):
             N = self.network.forward(inputs, train=False)
             wrong = wrong + metrics.count_wrong(N, labels)
             unusable = unusable + (~self.device.xp.isfinite(N)).sum()

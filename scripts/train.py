@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from minibp import results
 from minibp.conditions import Condition
-from minibp.device import get_device
+from minibp.device import KERNELS, get_device, has_numba
 from minibp.errors import InputError
 from minibp.experiment import Experiment, Listener, differences, run_experiment
 from minibp.feedback import RULES
@@ -148,6 +148,18 @@ def build_parser() -> argparse.ArgumentParser:
         "--device", default="cpu", help="cpu, cuda, or auto: a GPU if there is one (default: cpu)"
     )
     running.add_argument(
+        "--kernels",
+        choices=KERNELS,
+        default="auto",
+        help="of the CPU: compiled by Numba, or plain array code (default: auto, compiled if Numba "
+        "is installed)",
+    )
+    running.add_argument(
+        "--threads",
+        type=int,
+        help="of the compiled kernels (default: as many as there are cores for this process)",
+    )
+    running.add_argument(
         "--dtype", default="float32", help="float32, or float64 to check (default: float32)"
     )
     running.add_argument(
@@ -254,6 +266,9 @@ class Progress(Listener):
     def __init__(self, experiment: Experiment):
         self.experiment, self.bar = experiment, None
 
+    def compiling(self) -> None:
+        print("compiling the CPU kernels: some seconds, once on this machine …", file=sys.stderr)
+
     def run_begins(self, factor: float, index: int, of: int, run: Run) -> None:
         sizes = [run.steps_per_epoch(epoch) for epoch in range(1, self.experiment.epochs + 1)]
         self.bar = tqdm(
@@ -283,6 +298,14 @@ class Progress(Listener):
             self.bar.set_postfix_str(f"{epoch}, best {best:.2f} %")
 
 
+def device_text(device: dict) -> str:
+    """Return a record's device in words."""
+    if device["name"] != "cpu":
+        return device["name"]
+    threads = f" on {device['threads']} threads" if device["kernels"] == "compiled" else ""
+    return f"cpu, {device['kernels']} kernels{threads}"
+
+
 def print_report(record: dict, folder: Path) -> None:
     """Print the closing table and where the results are."""
     data = record["data"]
@@ -292,7 +315,8 @@ def print_report(record: dict, folder: Path) -> None:
         f"{data['train']} training samples"
         + (f" ({held} more held out)" if held else "")
         + f", {data['test']} test samples; {record['settings']['epochs']} epochs, "
-        f"network {record['settings']['network']}, seed {record['seed']}, {record['device']}\n"
+        f"network {record['settings']['network']}, seed {record['seed']}, "
+        f"{device_text(record['device'])}\n"
     )
     print(results.table(record["rates"]))
     if record["honest_error"] is not None:
@@ -312,7 +336,9 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.network is not None:
             input_shape(args.network)
-        device = get_device(args.device)
+        device = get_device(args.device, args.kernels, args.threads)
+        if args.kernels == "auto" and device.name == "cpu" and not has_numba():
+            print("note: without Numba training is slower: pip install numba", file=sys.stderr)
         condition_of(args)  # before the data, which may take a download
         settings_of(args)
         data = registry.load(args.dataset, data_dir=args.data_dir, quiet=args.quiet)

@@ -1,4 +1,5 @@
-"""Every engine test runs on each device: the CPU, the strict stand-in for a GPU, and CUDA."""
+"""Every engine test runs on each device: the CPU with plain and with compiled kernels, the strict
+stand-in for a GPU, and CUDA."""
 
 import hypothesis
 import numpy as np
@@ -18,12 +19,16 @@ def make_device(name):
     if name == "strict":
         return StrictDevice()
     try:
+        if name in ("plain", "compiled"):
+            return get_device("cpu", kernels=name, threads=2)
         return get_device(name)
     except DeviceError as error:
         pytest.skip(str(error))
 
 
-@pytest.fixture(params=["cpu", "strict", pytest.param("cuda", marks=pytest.mark.cuda)])
+@pytest.fixture(
+    params=["plain", "compiled", "strict", pytest.param("cuda", marks=pytest.mark.cuda)]
+)
 def device(request):
     return make_device(request.param)
 

@@ -16,11 +16,12 @@ LEVELS = [
     ("device", "files"),
     ("rng", "ops"),
     ("layers", "feedback", "losses", "data", "checkpoint", "preprocess"),
-    ("conditions", "settings"),
+    ("conditions", "settings", "fused"),
     ("network", "schedule"),
     ("optim", "models", "metrics"),
+    ("update",),
     ("train", "gradcheck", "results"),
-    ("plots", "selfcheck"),
+    ("plots", "selfcheck", "warmup"),
     ("experiment",),
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

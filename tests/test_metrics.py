@@ -80,7 +80,7 @@ def test_zero_gradients_have_no_angle_and_are_counted(device, batch):
 
 
 def test_diagnosing_leaves_training_alone(batch):
-    device = get_device("cpu")
+    device = get_device("cpu", kernels="plain")
     net = build_network("mnist", 10, Condition.parse("brSF-25+BN"), device)
     before = [(layer.W.copy(), layer.V.copy(), net.updates) for layer in net.weighted]
     diagnose(net, *batch)

@@ -2,7 +2,6 @@
 
 from minibp.device import Array
 from minibp.layers.base import Layer
-from minibp.ops.pool import avg_pool, avg_pool_dX
 from minibp.ops.window import Padding, Pair, check_pool
 
 
@@ -18,8 +17,10 @@ class AvgPool2D(Layer):
 
     def forward(self, X: Array, *, train: bool) -> Array:
         self.remember(train, shape=X.shape)
-        return avg_pool(X, self.window, self.stride, self.padding)
+        return self.ops.avg_pool(X, self.window, self.stride, self.padding)
 
     def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
         (shape,) = self.recall("shape")
-        return avg_pool_dX(dY, shape, self.window, self.stride, self.padding) if need_dX else None
+        if not need_dX:
+            return None
+        return self.ops.avg_pool_dX(dY, shape, self.window, self.stride, self.padding)

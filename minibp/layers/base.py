@@ -1,7 +1,10 @@
 """The layer contract: explicit forward and backward, a printable cache, gradients by name."""
 
+from typing import Any
+
 from minibp.device import Array, namespace
 from minibp.errors import InputError
+from minibp.ops import plain
 
 
 class Layer:
@@ -13,6 +16,7 @@ class Layer:
     """
 
     param_names: tuple[str, ...] = ()
+    ops: Any = plain  # the tier that does the arithmetic; a Network sets its device's
 
     def __init__(self, name: str = ""):
         self.name = name or type(self).__name__.lower()

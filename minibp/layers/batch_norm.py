@@ -3,7 +3,7 @@
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers.base import Layer
-from minibp.ops.norm import feature_sum, normalize, normalize_dX, spread
+from minibp.ops.norm import spread
 
 
 class BatchNorm(Layer):
@@ -40,17 +40,12 @@ class BatchNorm(Layer):
                 f"layer {self.name!r} computes in {self.scale.dtype}, got X in {X.dtype}."
             )
         if train:
-            Xhat, mean, std = normalize(X, self.eps)
+            Xhat, mean, std = self.ops.normalize(X, self.eps)
             self.remember(train, Xhat=Xhat, mean=mean, std=std)
         else:
-            if self.mean is None:
-                raise RuntimeError(
-                    f"layer {self.name!r} has no moments to evaluate with: "
-                    "estimate them first, with minibp.train.estimate_moments."
-                )
-            namespace(X, self.mean)
+            mean, std = self.stored_moments(X)
             self.remember(train)
-            Xhat = (X - spread(self.mean, X)) / spread(self.std, X)
+            Xhat = (X - spread(mean, X)) / spread(std, X)
         if self.scale is None:
             return Xhat
         return Xhat * spread(self.scale, X) + spread(self.shift, X)
@@ -59,9 +54,22 @@ class BatchNorm(Layer):
         Xhat, std = self.recall("Xhat", "std")
         self.grads = {}
         if self.scale is not None:
-            self.grads = {"scale": feature_sum(dY * Xhat), "shift": feature_sum(dY)}
+            self.grads = {
+                "scale": self.ops.feature_sum(dY * Xhat),
+                "shift": self.ops.feature_sum(dY),
+            }
             dY = dY * spread(self.scale, dY)
-        return normalize_dX(dY, Xhat, std) if need_dX else None
+        return self.ops.normalize_dX(dY, Xhat, std) if need_dX else None
+
+    def stored_moments(self, X: Array) -> tuple[Array, Array]:
+        """Return the mean and std to evaluate X with; raise RuntimeError if there are none yet."""
+        if self.mean is None:
+            raise RuntimeError(
+                f"layer {self.name!r} has no moments to evaluate with: "
+                "estimate them first, with minibp.train.estimate_moments."
+            )
+        namespace(X, self.mean)
+        return self.mean, self.std
 
     def observe(self, alpha: float, average: str = "std") -> None:
         """Take the last training batch's moments into the exponential moving averages (Sec. 5).

@@ -3,8 +3,6 @@
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers.base import WeightedLayer
-from minibp.ops.conv import conv2d, conv2d_dW, conv2d_dX
-from minibp.ops.norm import feature_sum
 from minibp.ops.window import Padding, check_window
 
 
@@ -33,14 +31,14 @@ class Conv2D(WeightedLayer):
     def forward(self, X: Array, *, train: bool) -> Array:
         self.check_input(X, f"(B, H, W, {self.W.shape[2]})")
         self.remember(train, X=X)
-        return conv2d(X, self.W, self.b, self.stride, self.padding)  # Eq. 1
+        return self.ops.conv2d(X, self.W, self.b, self.stride, self.padding)  # Eq. 1
 
     def backward(self, dN: Array, *, need_dX: bool = True) -> Array | None:
         (X,) = self.recall("X")
-        kernel = self.W.shape[:2]
-        self.grads = {"W": conv2d_dW(X, dN, kernel, self.stride, self.padding)}  # never V
+        ops, where = self.ops, (self.stride, self.padding)
+        self.grads = {"W": ops.conv2d_dW(X, dN, self.W.shape[:2], *where)}  # never V
         if self.b is not None:
-            self.grads["b"] = feature_sum(dN)
+            self.grads["b"] = ops.feature_sum(dN)
         if not need_dX:
             return None
-        return conv2d_dX(dN, self.V, X.shape, self.stride, self.padding)  # Eq. 2: V's only use
+        return ops.conv2d_dX(dN, self.V, X.shape, *where)  # Eq. 2: V's only use

@@ -31,12 +31,11 @@ class Linear(WeightedLayer):
     def forward(self, X: Array, *, train: bool) -> Array:
         self.check_input(X, f"(B, {self.W.shape[0]})")
         self.remember(train, X=X)
-        N = X @ self.W  # Eq. 1
-        return N if self.b is None else N + self.b
+        return self.ops.linear(X, self.W, self.b)  # Eq. 1: N = X W + b
 
     def backward(self, dN: Array, *, need_dX: bool = True) -> Array | None:
         (X,) = self.recall("X")
-        self.grads = {"W": X.T @ dN}  # never V
+        self.grads = {"W": self.ops.linear_dW(X, dN)}  # never V
         if self.b is not None:
-            self.grads["b"] = dN.sum(axis=0)
-        return dN @ self.V.T if need_dX else None  # Eq. 2: the only use of V
+            self.grads["b"] = self.ops.feature_sum(dN)
+        return self.ops.linear_dX(dN, self.V) if need_dX else None  # Eq. 2: dX = dN Vᵀ

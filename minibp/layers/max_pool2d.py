@@ -2,7 +2,6 @@
 
 from minibp.device import Array
 from minibp.layers.base import Layer
-from minibp.ops.pool import max_pool, max_pool_dX
 from minibp.ops.window import Padding, Pair, check_pool
 
 
@@ -20,7 +19,7 @@ class MaxPool2D(Layer):
         self.window, self.stride, self.padding = window, stride, padding
 
     def forward(self, X: Array, *, train: bool) -> Array:
-        Y, first = max_pool(X, self.window, self.stride, self.padding)
+        Y, first = self.ops.max_pool(X, self.window, self.stride, self.padding)
         self.remember(train, X=X, first=first)
         return Y
 
@@ -28,7 +27,7 @@ class MaxPool2D(Layer):
         X, first = self.recall("X", "first")
         if not need_dX:
             return None
-        return max_pool_dX(dY, first, X.shape, self.window, self.stride, self.padding)
+        return self.ops.max_pool_dX(dY, first, X.shape, self.window, self.stride, self.padding)
 
     def kinks(self) -> Array:
         return self.cache["first"]

@@ -2,7 +2,6 @@
 
 from minibp.device import Array
 from minibp.layers.base import Layer
-from minibp.ops.activation import relu, relu_dN
 
 
 class ReLU(Layer):
@@ -10,11 +9,11 @@ class ReLU(Layer):
 
     def forward(self, N: Array, *, train: bool) -> Array:
         self.remember(train, N=N)
-        return relu(N)
+        return self.ops.relu(N)
 
     def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
         (N,) = self.recall("N")
-        return relu_dN(N, dY) if need_dX else None
+        return self.ops.relu_dN(N, dY) if need_dX else None
 
     def kinks(self) -> Array:
         return self.cache["N"] > 0

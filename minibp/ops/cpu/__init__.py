@@ -1,0 +1,1 @@
+"""Compiled kernels for the CPU. Needs Numba, and is imported by `minibp.ops.tiers` only."""

@@ -1,0 +1,154 @@
+"""Convolution → (Batch Normalization) → (ReLU) → pooling in one go, piece by piece.
+
+A piece of a batch goes through all of it while it is in the cache, and what is only needed in
+between is never stored. Everything that outlives a call is kept in `results`.
+"""
+
+import numpy as np
+
+from minibp.ops.cpu import norm, pool
+from minibp.ops.cpu.compiled import CompiledOps
+from minibp.ops.cpu.workspace import usable
+from minibp.ops.window import output_size
+
+
+class Pooling:
+    """Pools pieces of a batch, with the rectifier before it if `relu`, and takes errors back."""
+
+    def __init__(self, kind: str, window, stride: int, padding, relu: bool):
+        self.kind, self.window, self.stride, self.padding = kind, window, stride, padding
+        self.relu, self.geometry = relu, (*window, stride, padding[0], padding[2])
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return (B, PH, PW, J) for N's (B, OH, OW, J)."""
+        size = output_size(*shape[1:3], self.window, self.stride, self.padding)
+        return (shape[0], *size, shape[3])
+
+    def code_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """Return the shape of the code (see `pool`) for N's shape."""
+        return self.shape(shape) if self.kind == "max" else shape
+
+    def down(self, N, Y, code) -> None:
+        """Set Y (n, PH, PW, J), and what `up` needs."""
+        down = pool.max_pool if self.kind == "max" else pool.avg_pool
+        down(N, *self.geometry, self.relu, Y, code)
+
+    def up(self, dY, code, dN) -> None:
+        """Set dN (n, OH, OW, J)."""
+        if self.kind == "max":
+            pool.max_pool_dX(dY, code, *self.geometry, dN)
+        else:
+            pool.avg_pool_dX(dY, code, *self.geometry, self.relu, dN)
+
+
+class BlockOps:
+    """Forward and backward of a block; `ops` gives the memory and the threads."""
+
+    def __init__(self, ops: CompiledOps, pooling: Pooling, stride: int, padding):
+        self.ops, self.pooling, self.stride, self.padding = ops, pooling, stride, padding
+
+    def forward(self, X, W, b, scale, shift, eps: float, stored):
+        """Return the block's output Y, μ and s.
+
+        scale, shift  (J,) of Batch Normalization, or None for none
+        stored        (μ, s) to normalize with, or None to take the batch's own
+        """
+        X, normalized, training = usable(X), scale is not None, stored is None
+        ops, way = self.ops, self._way(X.shape, W.shape, X.dtype, dX=False)
+        shape = (len(X), way.OH, way.OW, way.J)
+        Y = ops.result("Y", self.pooling.shape(shape), X.dtype)
+        code = ops.result("code", self.pooling.code_shape(shape), np.int8)
+        b = np.zeros(way.J, X.dtype) if b is None else b
+        way.set_filters(W)
+
+        def finish(worker: int, N, a: int, e: int) -> None:
+            if normalized:
+                rows = N.reshape(-1, way.J)
+                N = way.scratch("N", worker, *N.shape)
+                norm.affine(rows, mean, scale / std, shift, N.reshape(-1, way.J))
+            self.pooling.down(N, Y[a:e], code[a:e])
+
+        if normalized and training:
+            N, seen = (
+                ops.result("N", shape, X.dtype),
+                norm.Moments(ops.team.threads, way.J, X.dtype),
+            )
+
+            def convolve(worker: int, begin: int, end: int) -> None:
+                for a, e in way.pieces(begin, end):
+                    way.outputs(worker, X, a, e, b, N[a:e])
+                    seen.add(worker, N[a:e].reshape(-1, way.J))
+
+            def normalize(worker: int, begin: int, end: int) -> None:
+                for a, e in way.pieces(begin, end):
+                    finish(worker, N[a:e], a, e)
+
+            ops.team.run(convolve, len(X))
+            mean, std = seen.mean_and_std(eps)
+            ops.team.run(normalize, len(X))
+            return Y, mean, std
+
+        mean, std = stored or (None, None)
+
+        def whole(worker: int, begin: int, end: int) -> None:
+            for a, e in way.pieces(begin, end):
+                N = way.scratch("outputs", worker, e - a, way.OH, way.OW, way.J)
+                way.outputs(worker, X, a, e, b, N)
+                finish(worker, N, a, e)
+
+        ops.team.run(whole, len(X))
+        return Y, mean, std
+
+    def backward(self, X, dY, W_shape, V, scale, mean, std):
+        """Return dX (None if V is), dW, db, dscale and dshift of the last training forward.
+
+        scale  (J,), or None if the block has no Batch Normalization
+        """
+        X, dY, ops = usable(X), usable(dY), self.ops
+        way = self._way(X.shape, W_shape, X.dtype, dX=V is not None)
+        shape = (len(X), way.OH, way.OW, way.J)
+        code = ops.result("code", self.pooling.code_shape(shape), np.int8)
+        dW = ops.result("dW", W_shape, X.dtype)
+        dX = None if V is None else ops.result("dX", X.shape, X.dtype)
+        db = np.zeros((ops.team.threads, way.J))
+        sums = np.zeros((ops.team.threads, 2, way.J))
+
+        def piece(worker: int, a: int, e: int):
+            dN = way.scratch("outputs", worker, e - a, way.OH, way.OW, way.J)
+            self.pooling.up(dY[a:e], code[a:e], dN)
+            return dN
+
+        if scale is not None:
+            N, one = ops.result("N", shape, X.dtype).reshape(len(X), -1, way.J), np.ones_like(std)
+
+            def add_up(worker: int, begin: int, end: int) -> None:
+                for a, e in way.pieces(begin, end):
+                    d, rows = piece(worker, a, e).reshape(-1, way.J), N[a:e].reshape(-1, way.J)
+                    norm.gradient_sums(d, rows, mean, one / std, *sums[worker])
+
+            ops.team.run(add_up, len(X))
+            dshift, dscale = sums.sum(axis=0).astype(X.dtype)
+            count = len(X) * way.OH * way.OW
+
+        if V is not None:
+            way.set_feedback(V)
+
+        def share(worker: int, begin: int, end: int) -> None:
+            for a, e in way.pieces(begin, end):
+                dN = piece(worker, a, e)
+                rows = dN.reshape(-1, way.J)
+                if scale is not None:
+                    x = N[a:e].reshape(-1, way.J)
+                    norm.input_gradient(
+                        rows, x, mean, one / std, scale / std, dshift / count, dscale / count, rows
+                    )
+                norm.column_sum(rows, db[worker])
+                way.gradients(worker, X, a, e, dN, dX, first=a == begin)
+
+        ops.team.run(share, len(X))
+        way.filter_gradient(len(ops.team.shares(len(X))), dW)
+        db = db.sum(axis=0).astype(X.dtype)
+        return (dX, dW, db, dscale, dshift) if scale is not None else (dX, dW, db, None, None)
+
+    def _way(self, X_shape, W_shape, dtype, dX: bool):
+        return self.ops.convolution(X_shape, W_shape, self.stride, self.padding, dtype, dX=dX)

@@ -1,0 +1,180 @@
+"""Convolution in pieces that stay in the cache: Winograd's where it fits, else columns."""
+
+import numpy as np
+
+from minibp.ops.conv import conv2d_dX
+from minibp.ops.cpu import winograd
+from minibp.ops.cpu.columns import columns
+from minibp.ops.cpu.threads import ONE_BLAS_THREAD
+from minibp.ops.cpu.workspace import Workspace
+from minibp.ops.window import Padding, output_size
+
+PIECE_BYTES = 2 << 20  # scratch of one thread at a time: about what a second-level cache holds
+
+
+class Convolution:
+    """Eqs. 1 and 2 at every position, for pieces of a batch (images a … e), by any thread.
+
+    Forward: `set_filters(W)`, then `outputs` for each piece. Backward: `set_feedback(V)`, then
+    `gradients` for each piece, and `filter_gradient()`. Subclasses say how.
+
+    X (B, H, W, C) with B of any size; W, V (kh, kw, C, J).
+    """
+
+    def __init__(self, work: Workspace, X_shape, W_shape, stride: int, padding: Padding, dtype):
+        self.work, self.dtype = work, np.dtype(dtype)
+        self.stride, self.padding = stride, padding
+        self.H, self.W, self.C = X_shape[1:]
+        self.kh, self.kw, _, self.J = W_shape
+        self.OH, self.OW = output_size(self.H, self.W, (self.kh, self.kw), stride, padding)
+        self.images = 1  # in a piece
+
+    def pieces(self, begin: int, end: int) -> list[tuple[int, int]]:
+        """Return (a, e) of each piece of a thread's share."""
+        return [(a, min(a + self.images, end)) for a in range(begin, end, self.images)]
+
+    def scratch(self, name: str, worker: int, *shape: int) -> np.ndarray:
+        """Return a worker's own scratch array."""
+        return self.work.array((name, worker), shape, self.dtype)
+
+    def outputs(self, worker: int, X, a: int, e: int, b, N) -> None:
+        """Set N (e − a, OH, OW, J) to Eq. 1 of images a … e."""
+        raise NotImplementedError
+
+    def gradients(self, worker: int, X, a: int, e: int, dN, dX, first: bool) -> None:
+        """Add a piece's part to the worker's dW (or set it, if it is the first) unless X is None,
+        and set dX[a:e] to Eq. 2 unless dX is None. dN (e − a, OH, OW, J)."""
+        raise NotImplementedError
+
+    def filter_gradient(self, workers: int, dW) -> None:
+        """Set dW (kh, kw, C, J) to the sum of the workers' parts."""
+        raise NotImplementedError
+
+    def _accumulate(self, worker: int, a, b, first: bool) -> None:
+        """Set the worker's sum to a @ b, or add that to it."""
+        shape = (*a.shape[:-1], b.shape[-1])
+        total = self.scratch("sum", worker, *shape)
+        if first:
+            np.matmul(a, b, out=total)
+        else:
+            part = self.scratch("part", worker, *shape)
+            np.matmul(a, b, out=part)
+            total += part
+
+    def _total(self, workers: int, shape: tuple[int, ...]):
+        total = self.scratch("sum", 0, *shape)
+        for worker in range(1, workers):
+            total += self.scratch("sum", worker, *shape)
+        return total
+
+
+class Winograd(Convolution):
+    """Stride 1, kernels of 5×5 and 7×7."""
+
+    @staticmethod
+    def fits(W_shape, stride: int, dX: bool) -> bool:
+        """Whether this is the way to go: for few channels the transforms cost more than they save,
+        unless dX is wanted, too."""
+        kh, kw, C, _ = W_shape
+        return stride == 1 and kh == kw in winograd.TILES and (dX or C > 4)
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.m = winograd.TILES[self.kh]
+        self.Ty, self.Tx = -(-self.OH // self.m), -(-self.OW // self.m)
+        self.tiles = self.Ty * self.Tx
+        bytes_each = 64 * self.tiles * (self.C + self.J) * self.dtype.itemsize
+        self.images = max(1, PIECE_BYTES // bytes_each)
+        self.top, self.left = self.padding[0], self.padding[2]
+
+    def set_filters(self, W) -> None:
+        with ONE_BLAS_THREAD:
+            self.What = winograd.transform_filters(W)
+
+    def set_feedback(self, V) -> None:
+        with ONE_BLAS_THREAD:
+            self.Vhat = winograd.transform_filters(V)
+
+    def outputs(self, worker, X, a, e, b, N):
+        U, M = self._U(worker, X, a, e), self._M(worker, e - a)
+        np.matmul(U, self.What, out=M)
+        n = self.Tx * self.J
+        S, R = self.scratch("S", worker, self.m, 8, n), self.scratch("R", worker, self.m, n)
+        winograd.transform_outputs(M, a, e, self.m, self.Ty, self.Tx, S, R, b, N)
+
+    def gradients(self, worker, X, a, e, dN, dX, first):
+        M, n = self._M(worker, e - a), self.Tx * self.J
+        S, R = self.scratch("S", worker, 8, self.m, n), self.scratch("R", worker, self.m, self.m, n)
+        winograd.transform_outputs_adjoint(dN, a, e, self.m, self.Ty, self.Tx, S, R, M)
+        if X is not None:
+            U = self._U(worker, X, a, e)
+            self._accumulate(worker, U.transpose(0, 2, 1), M, first)
+        if dX is not None:
+            dU = self.scratch("U", worker, 64, (e - a) * self.tiles, self.C)
+            np.matmul(M, self.Vhat.transpose(0, 2, 1), out=dU)
+            P, n = self._P("Q", worker), self.Tx * self.C
+            S, R = self.scratch("S", worker, 8, 8, n), self.scratch("R", worker, 8, n)
+            winograd.transform_inputs_adjoint(
+                dU, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, R, dX
+            )
+
+    def filter_gradient(self, workers, dW):
+        with ONE_BLAS_THREAD:
+            total = self._total(workers, (64, self.C, self.J))
+            dW[...] = winograd.filter_gradient(total, self.kh)
+
+    def _U(self, worker, X, a, e):
+        U = self.scratch("U", worker, 64, (e - a) * self.tiles, self.C)
+        S = self.scratch("S", worker, 8, self.m * (self.Tx + 8 // self.m - 1) * self.C)
+        P = self._P("P", worker)
+        winograd.transform_inputs(X, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, U)
+        return U
+
+    def _M(self, worker, images):
+        return self.scratch("M", worker, 64, images * self.tiles, self.J)
+
+    def _P(self, name, worker):
+        shape = (self.Ty * self.m + 8 - self.m, self.m, self.Tx + 8 // self.m - 1, self.C)
+        return self.work.array(
+            (name, worker, shape, self.padding, self.H, self.W), shape, self.dtype
+        )
+
+
+class Columns(Convolution):
+    """Any stride and kernel; dX, which first layers do not need, by the plain tier."""
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        self.K = self.kh * self.kw * self.C
+        bytes_each = self.OH * self.OW * (self.K + self.J) * self.dtype.itemsize
+        self.images = max(1, PIECE_BYTES // bytes_each)
+
+    def set_filters(self, W) -> None:
+        self.W2 = W.reshape(self.K, self.J)
+
+    def set_feedback(self, V) -> None:
+        self.V = V
+
+    def outputs(self, worker, X, a, e, b, N):
+        np.matmul(self._columns(worker, X, a, e).T, self.W2, out=N.reshape(-1, self.J))
+        N += b
+
+    def gradients(self, worker, X, a, e, dN, dX, first):
+        if X is not None:
+            self._accumulate(worker, self._columns(worker, X, a, e), dN.reshape(-1, self.J), first)
+        if dX is not None:
+            shape = (e - a, *dX.shape[1:])
+            dX[a:e] = conv2d_dX(dN, self.V, shape, self.stride, self.padding)
+
+    def filter_gradient(self, workers, dW):
+        dW[...] = self._total(workers, (self.K, self.J)).reshape(dW.shape)
+
+    def _columns(self, worker, X, a, e):
+        out = self.scratch("columns", worker, self.K, (e - a) * self.OH * self.OW)
+        top, bottom, left, right = self.padding
+        rows = self.H + top + bottom
+        width = -(-(self.W + left + right) // self.stride)
+        shape = (self.C, rows, self.stride, width)
+        P = self.work.array(("planes", worker, shape, self.padding), shape, self.dtype)
+        columns(X, a, e, self.kh, self.kw, self.stride, top, left, self.OH, self.OW, P, out)
+        return out

@@ -1,0 +1,78 @@
+"""Eq. 3, and every V after its W, in one pass over memory."""
+
+from minibp.ops.cpu.jit import kernel
+from minibp.ops.cpu.philox import uniform
+
+PIECE = 2048  # elements at a time, which stay in the first-level cache
+
+# How V follows from W: not at all; c ∘ sign(W); M ∘ sign(W); M ∘ sign(W) ∘ S.
+KEEP, CONSTANT, MAGNITUDE, FLIPPED = range(4)
+
+
+@kernel
+def update(setting, g, w, memory, m, d, rate, a, e):
+    """w += rate ∘ τ and memory = τ or κ, elements a … e of 1-D arrays (Eq. 3)."""
+    g, w, memory = g[a:e], w[a:e], memory[a:e]
+    one, zero = w.dtype.type(1), w.dtype.type(0)
+    if setting == 0:
+        for i in range(w.size):
+            memory[i] = m * memory[i] - g[i] - d * w[i]
+        for i in range(w.size):
+            w[i] += rate * memory[i]
+        return
+    for i in range(w.size):
+        s = one if g[i] > zero else (-one if g[i] < zero else g[i])
+        memory[i] = m * memory[i] - s - d * w[i]
+    if setting == 2:
+        for i in range(w.size):
+            t = memory[i]
+            memory[i] = one if t > zero else (-one if t < zero else t)
+    if setting == 3:
+        for i in range(w.size):
+            t = memory[i]
+            w[i] += rate * (one if t > zero else (-one if t < zero else t))
+    else:
+        for i in range(w.size):
+            w[i] += rate * memory[i]
+
+
+@kernel
+def refresh(kind, w, M, S, c, V, a, e):
+    """V of its W by the rule, elements a … e of 1-D arrays (Sec. 2)."""
+    w, V = w[a:e], V[a:e]
+    one, zero = w.dtype.type(1), w.dtype.type(0)
+    if kind == CONSTANT:
+        for i in range(w.size):
+            V[i] = c if w[i] > zero else (-c if w[i] < zero else w[i])
+        return
+    M = M[a:e]
+    for i in range(w.size):
+        V[i] = M[i] * (one if w[i] > zero else (-one if w[i] < zero else w[i]))
+    if kind == FLIPPED:
+        S = S[a:e]
+        for i in range(w.size):
+            V[i] *= S[i]
+
+
+@kernel
+def redraw(M, S, p, key, step, a, e):
+    """M ~ U[0, 1) and S_p anew, elements a … e of 1-D arrays (Sec. 2, items 2 and 4)."""
+    uniform(a, key, step, M[a:e])
+    if p > 0:
+        s = S[a:e]
+        uniform(M.size + a, key, step, s)
+        for i in range(s.size):
+            s[i] = -1 if s[i] < p else 1
+
+
+@kernel
+def update_and_refresh(setting, g, w, memory, m, d, rate, kind, M, S, c, V, p, key, step, a, e):
+    """All of it, elements a … e; setting < 0: W stays; step < 0: M and S stay."""
+    for begin in range(a, e, PIECE):
+        end = min(begin + PIECE, e)
+        if setting >= 0:
+            update(setting, g, w, memory, m, d, rate, begin, end)
+        if step >= 0:
+            redraw(M, S, p, key, step, begin, end)
+        if kind != KEEP:
+            refresh(kind, w, M, S, c, V, begin, end)

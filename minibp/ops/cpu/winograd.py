@@ -1,0 +1,391 @@
+"""Winograd's convolution for kernels of 5×5 (tiles of 4×4 outputs) and 7×7 (2×2).
+
+Both look at tiles of 8×8 inputs, m + r − 1 = 8, through the same interpolation points 0, ±1, ±2,
+±1/2, ∞. With B (8×8), G (8×r) and A (8×m), in each of the two directions:
+
+    U = Bᵀ X B      a tile's inputs, transformed          (64 points, T tiles, C)
+    Ŵ = G W Gᵀ      the filters, transformed              (64 points, C, J)
+    M = U Ŵ         at each of the 64 points: a matrix product, Eq. 1
+    N = Aᵀ M A      back to a tile of m×m outputs
+
+so an output takes 64/m² products instead of r²: 4 instead of 25, or 16 instead of 49. The backward
+pass is the adjoint of each line, in reverse: dM = A dN Aᵀ serves both dŴ = Uᵀ dM, dW = Gᵀ dŴ G and
+dU = dM V̂ᵀ, dX = B dU Bᵀ, with V̂ = G V Gᵀ in Ŵ's place.
+
+Each transform takes a row of tiles at a time, and goes first down the columns, then along the row.
+So that every loop is long and contiguous, pixels x = m·tx + j are kept in order of (j, tx, c):
+column j of all tiles of the row is then one piece. A loop writes one array only: else the compiler
+would have to prove too much to vectorize it.
+"""
+
+from functools import cache
+
+import numpy as np
+
+from minibp.ops.cpu.jit import kernel
+
+POINTS = 64
+TILES = {5: 4, 7: 2}  # kernel side r: tile side m
+F = np.float32  # all coefficients are exact in single precision, so this suits double too
+
+
+@cache
+def filter_matrix(r: int, dtype: str) -> np.ndarray:
+    """Return G (8, r): the values of Σ g_k x^k at the points, scaled as Bᵀ needs it."""
+    points = np.array([0, 1, -1, 2, -2, 0.5, -0.5])
+    scale = np.array([1, -2 / 9, -2 / 9, 1 / 90, 1 / 90, 32 / 45, 32 / 45])
+    G = np.zeros((8, r))
+    G[:7] = scale[:, None] * points[:, None] ** np.arange(r)
+    G[7, r - 1] = 1
+    return G.astype(dtype)
+
+
+def transform_filters(W: np.ndarray) -> np.ndarray:
+    """Return Ŵ (64, C, J) of W (r, r, C, J)."""
+    r, _, C, J = W.shape
+    G = filter_matrix(r, W.dtype.name)
+    half = (G @ W.reshape(r, -1)).reshape(8, r, C * J)
+    return (G @ half).reshape(POINTS, C, J)
+
+
+def filter_gradient(dWhat: np.ndarray, r: int) -> np.ndarray:
+    """Return dW (r, r, C, J) of dŴ (64, C, J)."""
+    _, C, J = dWhat.shape
+    G = filter_matrix(r, dWhat.dtype.name)
+    half = (G.T @ dWhat.reshape(8, -1)).reshape(r, 8, C * J)
+    return (G.T @ half).reshape(r, r, C, J)
+
+
+# In one direction: Bᵀ and its adjoint B, Aᵀ and its adjoint A. Each reads rows of n elements of x
+# at base + offsets[k], and writes rows of y at start, start + step, …
+
+
+@kernel
+def _BT(x, base, offsets, y, start, step, n):
+    """y = Bᵀ x, 8 rows from 8."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    x4 = x[base + offsets[4] : base + offsets[4] + n]
+    x5 = x[base + offsets[5] : base + offsets[5] + n]
+    x6 = x[base + offsets[6] : base + offsets[6] + n]
+    x7 = x[base + offsets[7] : base + offsets[7] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i] - x6[i] + F(5.25) * (x4[i] - x2[i])
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x2[i] + x6[i] - F(4.25) * x4[i]) + (x1[i] + x5[i] - F(4.25) * x3[i])
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = (x2[i] + x6[i] - F(4.25) * x4[i]) - (x1[i] + x5[i] - F(4.25) * x3[i])
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (x6[i] + F(0.25) * x2[i] - F(1.25) * x4[i]) + (
+            F(0.5) * x1[i] - F(2.5) * x3[i] + F(2) * x5[i]
+        )
+    row = y[start + 4 * step : start + 4 * step + n]
+    for i in range(n):
+        row[i] = (x6[i] + F(0.25) * x2[i] - F(1.25) * x4[i]) - (
+            F(0.5) * x1[i] - F(2.5) * x3[i] + F(2) * x5[i]
+        )
+    row = y[start + 5 * step : start + 5 * step + n]
+    for i in range(n):
+        row[i] = (x6[i] + F(4) * x2[i] - F(5) * x4[i]) + (
+            F(2) * x1[i] - F(2.5) * x3[i] + F(0.5) * x5[i]
+        )
+    row = y[start + 6 * step : start + 6 * step + n]
+    for i in range(n):
+        row[i] = (x6[i] + F(4) * x2[i] - F(5) * x4[i]) - (
+            F(2) * x1[i] - F(2.5) * x3[i] + F(0.5) * x5[i]
+        )
+    row = y[start + 7 * step : start + 7 * step + n]
+    for i in range(n):
+        row[i] = x7[i] - x1[i] + F(5.25) * (x3[i] - x5[i])
+
+
+@kernel
+def _B(x, base, offsets, y, start, step, n):
+    """y = B x, 8 rows from 8."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    x4 = x[base + offsets[4] : base + offsets[4] + n]
+    x5 = x[base + offsets[5] : base + offsets[5] + n]
+    x6 = x[base + offsets[6] : base + offsets[6] + n]
+    x7 = x[base + offsets[7] : base + offsets[7] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i]
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x1[i] - x2[i]) + F(0.5) * (x3[i] - x4[i]) + F(2) * (x5[i] - x6[i]) - x7[i]
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = (
+            (x1[i] + x2[i]) + F(0.25) * (x3[i] + x4[i]) + F(4) * (x5[i] + x6[i]) - F(5.25) * x0[i]
+        )
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (
+            F(5.25) * x7[i]
+            - F(4.25) * (x1[i] - x2[i])
+            - F(2.5) * (x3[i] - x4[i])
+            - F(2.5) * (x5[i] - x6[i])
+        )
+    row = y[start + 4 * step : start + 4 * step + n]
+    for i in range(n):
+        row[i] = (
+            F(5.25) * x0[i]
+            - F(4.25) * (x1[i] + x2[i])
+            - F(1.25) * (x3[i] + x4[i])
+            - F(5) * (x5[i] + x6[i])
+        )
+    row = y[start + 5 * step : start + 5 * step + n]
+    for i in range(n):
+        row[i] = (
+            (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) + F(0.5) * (x5[i] - x6[i]) - F(5.25) * x7[i]
+        )
+    row = y[start + 6 * step : start + 6 * step + n]
+    for i in range(n):
+        row[i] = (x1[i] + x2[i]) + (x3[i] + x4[i]) + (x5[i] + x6[i]) - x0[i]
+    row = y[start + 7 * step : start + 7 * step + n]
+    for i in range(n):
+        row[i] = x7[i]
+
+
+@kernel
+def _AT4(x, base, offsets, y, start, step, n):
+    """y = Aᵀ x, 4 rows from 8."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    x4 = x[base + offsets[4] : base + offsets[4] + n]
+    x5 = x[base + offsets[5] : base + offsets[5] + n]
+    x6 = x[base + offsets[6] : base + offsets[6] + n]
+    x7 = x[base + offsets[7] : base + offsets[7] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i]) + (x5[i] + x6[i])
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) + F(0.5) * (x5[i] - x6[i])
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = (x1[i] + x2[i]) + F(4) * (x3[i] + x4[i]) + F(0.25) * (x5[i] + x6[i])
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (x1[i] - x2[i]) + F(8) * (x3[i] - x4[i]) + F(0.125) * (x5[i] - x6[i]) + x7[i]
+
+
+@kernel
+def _AT2(x, base, offsets, y, start, step, n):
+    """y = Aᵀ x, 2 rows from 8."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    x4 = x[base + offsets[4] : base + offsets[4] + n]
+    x5 = x[base + offsets[5] : base + offsets[5] + n]
+    x6 = x[base + offsets[6] : base + offsets[6] + n]
+    x7 = x[base + offsets[7] : base + offsets[7] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i]) + (x5[i] + x6[i])
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) + F(0.5) * (x5[i] - x6[i]) + x7[i]
+
+
+@kernel
+def _A4(x, base, offsets, y, start, step, n):
+    """y = A x, 8 rows from 4."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i]
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x0[i] + x2[i]) + (x1[i] + x3[i])
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + x2[i]) - (x1[i] + x3[i])
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + F(4) * x2[i]) + (F(2) * x1[i] + F(8) * x3[i])
+    row = y[start + 4 * step : start + 4 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + F(4) * x2[i]) - (F(2) * x1[i] + F(8) * x3[i])
+    row = y[start + 5 * step : start + 5 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + F(0.25) * x2[i]) + (F(0.5) * x1[i] + F(0.125) * x3[i])
+    row = y[start + 6 * step : start + 6 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + F(0.25) * x2[i]) - (F(0.5) * x1[i] + F(0.125) * x3[i])
+    row = y[start + 7 * step : start + 7 * step + n]
+    for i in range(n):
+        row[i] = x3[i]
+
+
+@kernel
+def _A2(x, base, offsets, y, start, step, n):
+    """y = A x, 8 rows from 2."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i]
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = x0[i] + x1[i]
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = x0[i] - x1[i]
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = x0[i] + F(2) * x1[i]
+    row = y[start + 4 * step : start + 4 * step + n]
+    for i in range(n):
+        row[i] = x0[i] - F(2) * x1[i]
+    row = y[start + 5 * step : start + 5 * step + n]
+    for i in range(n):
+        row[i] = x0[i] + F(0.5) * x1[i]
+    row = y[start + 6 * step : start + 6 * step + n]
+    for i in range(n):
+        row[i] = x0[i] - F(0.5) * x1[i]
+    row = y[start + 7 * step : start + 7 * step + n]
+    for i in range(n):
+        row[i] = x1[i]
+
+
+# In both directions, for images a … e of a batch. P and S are scratch; P is zero where the image is
+# padded, and stays so.
+
+
+@kernel
+def transform_inputs(X, a, e, top, left, m, Ty, Tx, P, S, U):
+    """U = Bᵀ X B: X (B, H, W, C), P (Ty·m + 8 − m, m, Tx + 8/m − 1, C), S (8, P.size/rows),
+    U (64, T, C) with T = (e − a)·Ty·Tx."""
+    H, W, C = X.shape[1], X.shape[2], X.shape[3]
+    width = P.shape[2] * C
+    row = m * width
+    down, along = np.empty(8, np.intp), np.empty(8, np.intp)
+    for j in range(8):
+        down[j] = j * row
+        along[j] = (j % m) * width + (j // m) * C
+    flat_P, flat_S, flat_U = P.reshape(-1), S.reshape(-1), U.reshape(-1)
+    plane, n = U.shape[1] * C, Tx * C
+    for image in range(a, e):
+        for y in range(H):
+            for x in range(W):
+                to, pixel = P[y + top, (x + left) % m, (x + left) // m], X[image, y, x]
+                for c in range(C):
+                    to[c] = pixel[c]
+        for ty in range(Ty):
+            _BT(flat_P, ty * m * row, down, flat_S, 0, row, row)
+            t = ((image - a) * Ty + ty) * n
+            for k in range(8):
+                _BT(flat_S, k * row, along, flat_U, 8 * k * plane + t, plane, n)
+
+
+@kernel
+def transform_inputs_adjoint(U, a, e, top, left, m, Ty, Tx, P, S, R, dX):
+    """dX = B U Bᵀ, overlapping tiles added up: U (64, T, C), S (8, 8, Tx·C), R (8, Tx·C)."""
+    H, W, C = dX.shape[1], dX.shape[2], dX.shape[3]
+    plane, n = U.shape[1] * C, Tx * C
+    down, along = np.empty(8, np.intp), np.empty(8, np.intp)
+    for k in range(8):
+        down[k] = 8 * k * plane
+        along[k] = k * n
+    flat_U, flat_S, flat_R = U.reshape(-1), S.reshape(-1), R.reshape(-1)
+    width = P.shape[2] * C
+    rows = P.reshape(-1)
+    for image in range(a, e):
+        rows[:] = 0
+        for ty in range(Ty):
+            t = ((image - a) * Ty + ty) * n
+            for k in range(8):
+                _B(flat_U, k * plane + t, down, flat_S, k * n, 8 * n, n)
+            for i in range(8):
+                _B(flat_S, 8 * i * n, along, flat_R, 0, n, n)
+                for j in range(8):
+                    at = ((ty * m + i) * m + j % m) * width + (j // m) * C
+                    to, add = rows[at : at + n], flat_R[j * n : j * n + n]
+                    for q in range(n):
+                        to[q] += add[q]
+        for y in range(H):
+            for x in range(W):
+                to, pixel = dX[image, y, x], P[y + top, (x + left) % m, (x + left) // m]
+                for c in range(C):
+                    to[c] = pixel[c]
+
+
+@kernel
+def transform_outputs(M, a, e, m, Ty, Tx, S, R, b, N):
+    """N = Aᵀ M A + b: M (64, T, J), S (m, 8, Tx·J), R (m, Tx·J), b (J,), N (e − a, OH, OW, J)."""
+    OH, OW, J = N.shape[1], N.shape[2], N.shape[3]
+    plane, n = M.shape[1] * J, Tx * J
+    down, along = np.empty(8, np.intp), np.empty(8, np.intp)
+    for k in range(8):
+        down[k] = 8 * k * plane
+        along[k] = k * n
+    flat_M, flat_S, flat_R = M.reshape(-1), S.reshape(-1), R.reshape(-1)
+    for image in range(e - a):
+        for ty in range(Ty):
+            t = (image * Ty + ty) * n
+            for k in range(8):
+                if m == 4:
+                    _AT4(flat_M, k * plane + t, down, flat_S, k * n, 8 * n, n)
+                else:
+                    _AT2(flat_M, k * plane + t, down, flat_S, k * n, 8 * n, n)
+            for i in range(min(m, OH - ty * m)):
+                if m == 4:
+                    _AT4(flat_S, 8 * i * n, along, flat_R, 0, n, n)
+                else:
+                    _AT2(flat_S, 8 * i * n, along, flat_R, 0, n, n)
+                for x in range(OW):
+                    at = (x % m) * n + (x // m) * J
+                    to, value = N[image, ty * m + i, x], flat_R[at : at + J]
+                    for j in range(J):
+                        to[j] = value[j] + b[j]
+
+
+@kernel
+def transform_outputs_adjoint(dN, a, e, m, Ty, Tx, S, R, M):
+    """M = A dN Aᵀ: dN (e − a, OH, OW, J), R (m, m, Tx·J), S (8, m, Tx·J), M (64, T, J)."""
+    OH, OW, J = dN.shape[1], dN.shape[2], dN.shape[3]
+    plane, n = M.shape[1] * J, Tx * J
+    down, along = np.empty(m, np.intp), np.empty(m, np.intp)
+    for k in range(m):
+        down[k] = k * m * n
+        along[k] = k * n
+    flat_M, flat_S, flat_R = M.reshape(-1), S.reshape(-1), R.reshape(-1)
+    for image in range(e - a):
+        for ty in range(Ty):
+            t = (image * Ty + ty) * n
+            for i in range(m):
+                y = ty * m + i
+                for x in range(Tx * m):
+                    at = (i * m + x % m) * n + (x // m) * J
+                    to = flat_R[at : at + J]
+                    if y < OH and x < OW:
+                        value = dN[image, y, x]
+                        for j in range(J):
+                            to[j] = value[j]
+                    else:
+                        to[:] = 0
+            if m == 4:
+                _A4(flat_R, 0, down, flat_S, 0, m * n, m * n)
+            else:
+                _A2(flat_R, 0, down, flat_S, 0, m * n, m * n)
+            for k in range(8):
+                if m == 4:
+                    _A4(flat_S, k * m * n, along, flat_M, 8 * k * plane + t, plane, n)
+                else:
+                    _A2(flat_S, k * m * n, along, flat_M, 8 * k * plane + t, plane, n)

@@ -1,0 +1,30 @@
+"""The plain tier: every operation that layers ask for, in array code for NumPy and CuPy alike.
+
+It is the reference, and all that is needed. `minibp.ops.cpu` offers the same operations compiled.
+"""
+
+from minibp.ops.activation import relu, relu_dN
+from minibp.ops.conv import conv2d, conv2d_dW, conv2d_dX
+from minibp.ops.cross_entropy import cross_entropy
+from minibp.ops.linear import linear, linear_dW, linear_dX
+from minibp.ops.norm import feature_sum, normalize, normalize_dX
+from minibp.ops.pool import avg_pool, avg_pool_dX, max_pool, max_pool_dX
+
+__all__ = [
+    "avg_pool",
+    "avg_pool_dX",
+    "conv2d",
+    "conv2d_dW",
+    "conv2d_dX",
+    "cross_entropy",
+    "feature_sum",
+    "linear",
+    "linear_dW",
+    "linear_dX",
+    "max_pool",
+    "max_pool_dX",
+    "normalize",
+    "normalize_dX",
+    "relu",
+    "relu_dN",
+]

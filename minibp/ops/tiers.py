@@ -1,0 +1,18 @@
+"""Which code does the arithmetic of a device: the plain tier, or the compiled one."""
+
+from typing import Any
+
+from minibp.device import Device
+from minibp.ops import plain
+
+
+def ops_for(device: Device) -> Any:
+    """Return the operations for a device's arrays: the module `minibp.ops.plain`, or an object with
+    the same functions, compiled, and scratch memory of its own."""
+    if device.kernels == "plain":
+        return plain
+    from minibp.ops.cpu.compiled import CompiledOps
+    from minibp.ops.cpu.threads import Team
+    from minibp.ops.cpu.workspace import Workspace
+
+    return CompiledOps(Workspace(Team(device.threads)))

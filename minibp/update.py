@@ -1,0 +1,102 @@
+"""The end of a training step: Eq. 3, and every V after its W."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from minibp.feedback import (
+    BatchwiseRandomMagnitude,
+    FixedRandomMagnitude,
+    NormalizedUniform,
+    Uniform,
+)
+from minibp.layers import WeightedLayer
+from minibp.network import Network
+from minibp.ops import plain
+from minibp.optim import Optimizer
+
+
+def update(network: Network, optimizer: Optimizer) -> None:
+    """Do `optimizer.step()` and `network.refresh_feedback()`.
+
+    The compiled tier has one pass over memory for both, for the rules of Section 2; for one of a
+    user's, V follows in a second pass.
+    """
+    if network.ops is plain:
+        optimizer.step()
+        network.refresh_feedback()
+    else:
+        _update_compiled(network, optimizer)
+
+
+def _update_compiled(network: Network, optimizer: Optimizer) -> None:
+    from minibp.ops.cpu.update import KEEP, update_and_refresh
+
+    rule, signed = network.rule, {}
+    if type(rule) in SIGN_CONCORDANT:
+        signed = {
+            layer: _feedback(network, layer)
+            for layer in network.weighted
+            if layer.name not in network.symmetric
+        }
+    jobs, done = [], set()
+    for layer, name, setting, decay, multiplier in optimizer.slots:
+        w, memory = layer.params[name], optimizer.memory[f"{layer.name}/{name}"]
+        kind = w.dtype.type
+        hyper = (kind(optimizer.momentum), kind(decay), kind(optimizer.rate * multiplier))
+        feedback = (KEEP, *[memory.reshape(-1)] * 2, kind(0), memory.reshape(-1), *NOTHING)
+        if name == "W" and layer in signed:
+            feedback = signed[layer]
+            done.add(layer)
+        gradient = optimizer.gradient(layer, name)
+        flat = (gradient.reshape(-1), w.reshape(-1), memory.reshape(-1))
+        jobs.append((setting, *flat, *hyper, *feedback))
+    for layer in signed.keys() - done:  # frozen: its W stays, its V may be drawn anew
+        w, kind = layer.W.reshape(-1), layer.W.dtype.type
+        jobs.append((FROZEN, w, w, w, kind(0), kind(0), kind(0), *signed[layer]))
+
+    def share(worker: int, *_: int) -> None:
+        for job in jobs:
+            update_and_refresh(*job, *_part(job[1].size, worker, network.ops.team.threads))
+
+    network.ops.team.run(share, network.ops.team.threads)
+    if signed:
+        network.updates += 1
+        for layer, feedback in signed.items():
+            layer.V = feedback[4].reshape(layer.W.shape)
+    else:
+        network.refresh_feedback()
+
+
+SIGN_CONCORDANT = (Uniform, NormalizedUniform, FixedRandomMagnitude, BatchwiseRandomMagnitude)
+NOTHING = (np.float32(0), np.zeros(2, np.uint64), -1)  # p, key and step where nothing is drawn
+FROZEN = -1
+SMALL = 4096  # elements that one thread does alone
+
+
+def _feedback(network: Network, layer: WeightedLayer) -> tuple[Any, ...]:
+    """Return what the kernel takes of a layer's rule: kind, M, S, c, V, p, key, step."""
+    from minibp.ops.cpu.update import CONSTANT, FLIPPED, MAGNITUDE
+
+    rule, drawn = network.rule, network.drawn[layer.name]
+    V = network.ops.feedback_memory(layer.name, layer.W)
+    kind = layer.W.dtype.type
+    if isinstance(rule, Uniform | NormalizedUniform):
+        c = 1 if isinstance(rule, Uniform) else 1 / math.prod(layer.W.shape[:-1])
+        return (CONSTANT, V, V, kind(c), V, *NOTHING)
+    M, S = drawn["M"].reshape(-1), drawn.get("S", drawn["M"]).reshape(-1)
+    which = FLIPPED if "S" in drawn else MAGNITUDE
+    drawing = NOTHING
+    if rule.redraw == "batch":
+        key = network.streams[f"feedback/{layer.name}"].key
+        drawing = (np.float32(rule.p), key, network.updates + 1)
+    return (which, M, S, kind(0), V, *drawing)
+
+
+def _part(size: int, worker: int, threads: int) -> tuple[int, int]:
+    """Return a worker's share of an array, in whole blocks of eight random numbers."""
+    if size < SMALL:
+        return (0, size) if worker == 0 else (size, size)
+    bounds = [size * k // threads // 8 * 8 for k in range(threads)] + [size]
+    return bounds[worker], bounds[worker + 1]

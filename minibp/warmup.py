@@ -1,0 +1,41 @@
+"""Compiling the kernels that a run needs: seconds on a machine's first run, later none."""
+
+from collections.abc import Callable
+
+import numpy as np
+
+from minibp.device import Device
+from minibp.models import build_network, input_shape
+from minibp.ops import plain
+from minibp.optim import build_optimizer
+from minibp.train import Plan, estimate_moments, step
+
+BATCH = 2
+
+
+def compile_kernels(plan: Plan, device: Device, notice: Callable[[], None]) -> None:
+    """Have each kernel of a run compiled, or loaded from the disk, by a step on random numbers.
+
+    `notice` is called first if they are not on the disk yet. Nothing is done on the plain tier.
+    """
+    net = build_network(
+        plan.network, 2, plan.condition, device, 0, plan.dtype, settings=plan.settings
+    )
+    if net.ops is plain:
+        return
+    if not _on_disk(plan.dtype):
+        notice()
+    net.fuse()
+    shape = (BATCH, *input_shape(plan.network))
+    X = device.asarray(np.arange(np.prod(shape)).reshape(shape) % 7, plan.dtype)
+    optimizer = build_optimizer(net, plan.condition, rate=0.0, settings=plan.settings)
+    step(net, optimizer, X, device.asarray(np.arange(BATCH)))
+    estimate_moments(net, iter([X]))
+    net.forward(X, train=False)
+
+
+def _on_disk(dtype: str) -> bool:
+    from minibp.ops.cpu.elementwise import relu
+
+    relu(np.zeros(1, dtype), np.zeros(1, dtype))
+    return not relu.stats.cache_misses

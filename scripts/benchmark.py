@@ -1,0 +1,384 @@
+"""Time one training step on each network of Table 1, and compare it with PyTorch's.
+
+    python scripts/benchmark.py --against torch --json speed.json
+
+A step is forward, backward, update and the refresh of V: batch 100, frSF, with and without Batch
+Normalization and Batch Manhattan. All variants take turns in one process, then each runs in a
+process of its own, which also measures memory. Medians; ratios are within one run on one machine.
+"""
+
+import argparse
+import json
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+
+from minibp.conditions import Condition
+from minibp.device import KERNELS, get_device
+from minibp.errors import InputError, unknown
+from minibp.files import write_json
+from minibp.losses import softmax_cross_entropy
+from minibp.models import NETWORKS, build_network, input_shape
+from minibp.network import members
+from minibp.ops import plain
+from minibp.optim import build_optimizer
+from minibp.settings import Settings
+from minibp.train import step
+from minibp.update import update
+
+CLASSES = {"mnist": 10, "cifar": 10, "svhn": 10, "image119": 102, "timit": 80}
+SYMMETRIC = ("eager", "channels_last")
+ASYMMETRIC = ("asymmetric", "asymmetric_channels_last")
+TITLES = {True: "with", False: "without"}
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="benchmark.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("--networks", nargs="+", default=list(NETWORKS), metavar="NAME", help=", ".join(NETWORKS))
+    add("--against", choices=("torch",), help="compare with PyTorch (pip install 'minibp[torch]')")
+    add("--compile", action="store_true", help="torch.compile, too: half a minute more a network")
+    add("--whole-runs", action="store_true", help="also time digits (65 epochs) and an MNIST epoch")
+    add("--scaling", action="store_true", help="step time as batch, width and classes double")
+    add("--batch-size", type=int, default=100, help="(default: 100)")
+    add("--seconds", type=float, default=6, help="to spend on each row (default: 6)")
+    add("--threads", type=int, help="(default: as many as there are cores for this process)")
+    add("--kernels", choices=KERNELS, default="auto", help="of minibp (default: auto)")
+    add("--json", type=Path, metavar="FILE", help="write everything that was measured")
+    add("--data-dir", type=Path, help="folder with MNIST's files, for --whole-runs")
+    add("--child", help=argparse.SUPPRESS)
+    return parser
+
+
+def batch_of(name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
+    """Return random inputs (B, …), float32, and labels."""
+    rng = np.random.default_rng(0)
+    X = rng.standard_normal((size, *input_shape(name)), np.float32)
+    return X, rng.integers(0, CLASSES[name], size)
+
+
+class Ours:
+    """One training step of minibp."""
+
+    def __init__(self, name: str, X, labels, *, bn: bool, bm: bool, args: argparse.Namespace):
+        condition = Condition("frSF", bn=bn, bm=int(bm))
+        device = get_device("cpu", args.kernels, args.threads)
+        self.net = build_network(
+            name, CLASSES[name], condition, device, settings=Settings(init="he")
+        )
+        self.net.fuse()
+        self.optimizer = build_optimizer(self.net, condition, rate=5e-6)
+        self.X, self.labels = device.asarray(X), device.asarray(labels)
+
+    def __call__(self) -> None:
+        step(self.net, self.optimizer, self.X, self.labels)
+
+    def parts(self, rounds: int) -> dict[str, float]:
+        """Return milliseconds by part: forward and backward of each unit, loss, update."""
+        times: dict[str, list[float]] = {}
+
+        def timed(name: str, work, *arguments, **options):
+            start = time.perf_counter()
+            result = work(*arguments, **options)
+            times.setdefault(name, []).append(1e3 * (time.perf_counter() - start))
+            return result
+
+        for _ in range(rounds):
+            x, units = self.X, self.net.units
+            for unit in units:
+                x = timed(f"{title(unit)} forward", unit.forward, x, train=True)
+            _, d = timed("loss", softmax_cross_entropy, x, self.labels, self.net.ops)
+            first = next(k for k, unit in enumerate(units) if self.net.weighted[0] in members(unit))
+            for k in range(len(units) - 1, first - 1, -1):
+                name = f"{title(units[k])} backward"
+                d = timed(name, units[k].backward, d, need_dX=k > first)
+            timed("update", update, self.net, self.optimizer)
+        return {name: statistics.median(values) for name, values in times.items()}
+
+
+def title(unit) -> str:
+    """Return a unit's name: of a block its first layer's."""
+    return members(unit)[0].name
+
+
+def make(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace, size: int):
+    """Return a step of a variant: "minibp", or one of PyTorch's."""
+    X, labels = batch_of(name, size)
+    if variant == "minibp":
+        return Ours(name, X, labels, bn=bn, bm=bm, args=args)
+    from torch_step import Step
+
+    threads = get_device("cpu", "plain", args.threads).threads
+    return Step(name, CLASSES[name], X, labels, bn=bn, bm=bm, variant=variant, threads=threads)
+
+
+def interleave(steps: dict, seconds: float) -> dict[str, list[float]]:
+    """Return milliseconds by variant; the variants take turns, with a short rest between them, so
+    that no library's threads still spin while another's work."""
+    for work in steps.values():
+        for _ in range(2):
+            work()
+    times: dict[str, list[float]] = {variant: [] for variant in steps}
+    end, rounds = time.perf_counter() + seconds, 0
+    while rounds < 5 or time.perf_counter() < end:
+        for variant, work in steps.items():
+            work()  # back in the caches
+            start = time.perf_counter()
+            work()
+            times[variant].append(1e3 * (time.perf_counter() - start))
+            time.sleep(0.002)
+        rounds += 1
+    return times
+
+
+def variants_of(name: str, args: argparse.Namespace) -> list[str]:
+    """Return what is timed: minibp first."""
+    if args.against is None:
+        return ["minibp"]
+    images = len(input_shape(name)) == 3
+    layouts = [v for v in SYMMETRIC + ASYMMETRIC if images or "channels" not in v]
+    return ["minibp", *layouts, *(["compile"] if args.compile else [])]
+
+
+def alone(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace) -> dict:
+    """Return {"ms", "peak_mb"} of a variant in a process of its own."""
+    given = json.dumps({"variant": variant, "name": name, "bn": bn, "bm": bm})
+    command = [sys.executable, __file__, "--child", given, "--kernels", args.kernels]
+    command += ["--batch-size", str(args.batch_size), "--seconds", str(args.seconds / 3)]
+    command += ["--threads", str(args.threads)] if args.threads else []
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def child(args: argparse.Namespace) -> None:
+    """Time one variant, and print milliseconds and peak memory above what the imports (and, with a
+    step on a small batch, the compiled kernels) take."""
+    given = json.loads(args.child)
+    variant, name, bn, bm = given["variant"], given["name"], given["bn"], given["bm"]
+    make(variant, "mnist" if name != "timit" else name, bn, bm, args, 2)()
+    base = memory("VmRSS")
+    Path("/proc/self/clear_refs").write_text("5")
+    work = make(variant, name, bn, bm, args, args.batch_size)
+    times = interleave({variant: work}, args.seconds)[variant]
+    print(json.dumps({"ms": statistics.median(times), "peak_mb": memory("VmHWM") - base}))
+
+
+def memory(field: str) -> float:
+    """Return VmRSS or VmHWM of this process in MB (Linux)."""
+    for line in Path("/proc/self/status").read_text().splitlines():
+        if line.startswith(field):
+            return int(line.split()[1]) / 1024
+    raise OSError(f"no {field} in /proc/self/status")
+
+
+def gemm_ceiling(args: argparse.Namespace) -> float:
+    """Return GFLOP/s of a large float32 matrix product on the same number of threads."""
+    ops = Ours("timit", *batch_of("timit", 2), bn=False, bm=False, args=args).net.ops
+    A, n = np.ones((2048, 2048), np.float32), 2048
+    best = 0.0
+    for _ in range(8):
+        start = time.perf_counter()
+        A @ A if ops is plain else ops.linear(A, A, None)
+        best = max(best, 2 * n**3 / (time.perf_counter() - start) / 1e9)
+    return best
+
+
+def step_flop(work: Ours) -> float:
+    """Return the products and sums of a step's matrix products if done directly: dW as many as the
+    forward, dX as many again but for the first layer."""
+    flop, x = 0.0, work.X
+    for unit in work.net.units:
+        layer = members(unit)[0]
+        y = unit.forward(x, train=True)
+        if layer in work.net.weighted:
+            positions = len(x)
+            if layer.W.ndim == 4:
+                kh, kw = layer.W.shape[:2]
+                height, width = (
+                    (x.shape[k] + layer.padding[2 * k - 2] + layer.padding[2 * k - 1] - size)
+                    // layer.stride
+                    + 1
+                    for k, size in ((1, kh), (2, kw))
+                )
+                positions *= height * width
+            passes = 2 if layer is work.net.weighted[0] else 3
+            flop += passes * 2 * positions * layer.W.size
+        x = y
+    return flop
+
+
+def measure(name: str, bn: bool, bm: bool, ceiling: float, args: argparse.Namespace) -> dict:
+    """Return a row of the table."""
+    steps = {
+        variant: make(variant, name, bn, bm, args, args.batch_size)
+        for variant in variants_of(name, args)
+    }
+    times = interleave(steps, args.seconds)
+    medians = {variant: statistics.median(values) for variant, values in times.items()}
+    ours = medians.pop("minibp")
+    row = {
+        "network": name,
+        "bn": bn,
+        "bm": bm,
+        "ours_ms": ours,
+        "torch_ms": medians,
+        "spread_ms": {
+            variant: [float(q) for q in np.percentile(values, [10, 90])]
+            for variant, values in times.items()
+        },
+        "share_of_gemm_ceiling": step_flop(steps["minibp"]) / ours / 1e6 / ceiling,
+        "parts_ms": steps["minibp"].parts(10),
+    }
+    if medians:
+        symmetric = {v: ms for v, ms in medians.items() if v not in ASYMMETRIC}
+        row["ratio_to_best"] = min(symmetric.values()) / ours
+        row["ratio_to_asymmetric"] = min(ms for v, ms in medians.items() if v in ASYMMETRIC) / ours
+    processes = {"minibp": alone("minibp", name, bn, bm, args)}
+    if medians:
+        best = min((v for v in SYMMETRIC if v in medians), key=lambda v: medians[v])
+        processes[best] = alone(best, name, bn, bm, args)
+        row["memory_ratio"] = processes["minibp"]["peak_mb"] / processes[best]["peak_mb"]
+        row["ratio_in_processes"] = processes[best]["ms"] / processes["minibp"]["ms"]
+    row["processes"] = processes
+    return row
+
+
+def print_row(row: dict) -> None:
+    """Print a line of the table."""
+    options = "+".join(word for word, on in (("BN", row["bn"]), ("BM", row["bm"])) if on)
+    text = f"{row['network']:<9} {options:<6} {row['ours_ms']:>8.2f}"
+    for variant in (*SYMMETRIC, *ASYMMETRIC, "compile"):
+        ms = row["torch_ms"].get(variant)
+        text += f" {'–' if ms is None else f'{ms:.2f}':>10}"
+    for key in ("ratio_to_best", "ratio_to_asymmetric", "ratio_in_processes", "memory_ratio"):
+        text += f" {row[key]:>7.2f}" if key in row else f" {'–':>7}"
+    mb = row["processes"]["minibp"]["peak_mb"]
+    print(f"{text} {mb:>8.0f} {100 * row['share_of_gemm_ceiling']:>7.0f}", flush=True)
+
+
+def print_head() -> None:
+    """Print the head of the table."""
+    print(
+        f"{'network':<9} {'':<6} {'minibp':>8} {'eager':>10} {'ch.last':>10} {'asym.':>10} "
+        f"{'asym.c.l.':>10} {'compile':>10} {'× best':>7} {'× asym.':>7} {'× alone':>7} "
+        f"{'memory':>7} {'MB':>8} {'% GEMM':>7}"
+    )
+
+
+def print_parts(rows: list[dict]) -> None:
+    """Print where the time of each step goes."""
+    for row in rows:
+        options = f"{TITLES[row['bn']]} BN, {TITLES[row['bm']]} BM"
+        parts = sorted(row["parts_ms"].items(), key=lambda pair: -pair[1])
+        text = ", ".join(f"{name} {ms:.2f}" for name, ms in parts if ms >= 0.05)
+        print(f"{row['network']} {options}: {text}")
+
+
+def scaling(args: argparse.Namespace) -> list[dict]:
+    """Return step times of the MNIST and CIFAR networks as the batch doubles, and of the 119x119
+    network as the number of classes, which sets its widths, doubles."""
+    rows = []
+    cases = [("mnist", size, 10) for size in (25, 50, 100, 200, 400)]
+    cases += [("cifar", size, 10) for size in (25, 50, 100, 200)]
+    cases += [("image119", 20, classes) for classes in (51, 102, 204, 408)]
+    kept = dict(CLASSES)
+    for name, size, classes in cases:
+        CLASSES[name] = classes
+        work = make("minibp", name, True, True, args, size)
+        ms = statistics.median(interleave({"minibp": work}, args.seconds / 2)["minibp"])
+        weights = sum(layer.W.size for layer in work.net.weighted)
+        rows.append(
+            {"network": name, "batch": size, "classes": classes, "weights": weights, "ms": ms}
+        )
+        print(
+            f"{name:<9} batch {size:>4}, {classes:>4} classes, {weights:>9} weights {ms:>9.2f} ms"
+        )
+    CLASSES.update(kept)
+    return rows
+
+
+def whole_runs(args: argparse.Namespace) -> dict[str, float]:
+    """Return the seconds of the main job, and of one MNIST epoch."""
+    import tempfile
+
+    script, seconds = Path(__file__).with_name("train.py"), {}
+    jobs = {
+        "digits, 65 epochs, 5 rates": ["--feedback", "frSF", "--bn", "--bm"],
+        "MNIST, 1 epoch, 1 rate": [
+            *("--dataset", "mnist", "--epochs", "1", "--rate-factors", "0.1"),
+            *("--condition", "frSF+BN+BM"),
+            *(["--data-dir", str(args.data_dir)] if args.data_dir else []),
+        ],
+    }
+    for name, flags in jobs.items():
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, script, "--quiet", "--out", f"{folder}/out", *flags]
+            start = time.perf_counter()
+            subprocess.run([*command, "--kernels", args.kernels], check=True)
+            seconds[name] = time.perf_counter() - start
+        print(f"{name}: {seconds[name]:.1f} s", flush=True)
+    return seconds
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = build_parser().parse_args(argv)
+    if args.child:
+        child(args)
+        return 0
+    try:
+        for name in args.networks:
+            if name not in NETWORKS:
+                raise unknown("network", name, NETWORKS)
+        device = get_device("cpu", args.kernels, args.threads)
+        if args.batch_size < 1:
+            raise InputError(f"batch size {args.batch_size}: expected 1 or more.")
+        if args.against and not _has("torch"):
+            raise InputError("--against torch needs PyTorch: pip install 'minibp[torch]'")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    ceiling = gemm_ceiling(args)
+    print(
+        f"{device.kernels} kernels, {device.threads} threads, batch {args.batch_size}, frSF; "
+        f"matrix products reach {ceiling:.0f} GFLOP/s. Milliseconds a step, medians.\n"
+    )
+    print_head()
+    result = {"gemm_gflops": ceiling, "device": device.describe(), "rows": []}
+    for name in args.networks:
+        for bn in (False, True):
+            for bm in (False, True):
+                row = measure(name, bn, bm, ceiling, args)
+                result["rows"].append(row)
+                print_row(row)
+    print("\nWhere the time goes (ms):")
+    print_parts(result["rows"])
+    if args.scaling:
+        print("\nGrowth, BN and BM:")
+        result["scaling"] = scaling(args)
+    if args.whole_runs:
+        print("\nWhole runs:")
+        result["whole_runs_s"] = whole_runs(args)
+    if args.json:
+        write_json(args.json, result)
+    return 0
+
+
+def _has(module: str) -> bool:
+    import importlib.util
+
+    return importlib.util.find_spec(module) is not None
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,149 @@
+"""The five networks of Table 1 in PyTorch, and one training step, as its users write them.
+
+For `benchmark.py --against torch`. Symmetric: autograd's own backward. Asymmetric: a Function with
+V for each weighted layer, V = M ∘ sign(W) taken anew after each update (frSF).
+"""
+
+from itertools import pairwise
+
+import torch
+from torch import nn
+from torch.nn import functional as F
+from torch.nn.grad import conv2d_input, conv2d_weight
+
+VARIANTS = ("eager", "channels_last", "asymmetric", "asymmetric_channels_last", "compile")
+
+
+class AsymmetricConv(torch.autograd.Function):
+    """Convolution whose backward goes through V."""
+
+    @staticmethod
+    def forward(ctx, X, W, b, V, stride, padding):
+        ctx.save_for_backward(X, W, V)
+        ctx.stride, ctx.padding = stride, padding
+        return F.conv2d(X, W, b, stride, padding)
+
+    @staticmethod
+    def backward(ctx, dN):
+        X, W, V = ctx.saved_tensors
+        dX = None
+        if ctx.needs_input_grad[0]:
+            dX = conv2d_input(X.shape, V, dN, ctx.stride, ctx.padding)
+        dW = conv2d_weight(X, W.shape, dN, ctx.stride, ctx.padding)
+        db = dN.sum((0, 2, 3)) if ctx.needs_input_grad[2] else None
+        return dX, dW, db, None, None, None
+
+
+class AsymmetricLinear(torch.autograd.Function):
+    """Matrix product whose backward goes through V."""
+
+    @staticmethod
+    def forward(ctx, X, W, b, V):
+        ctx.save_for_backward(X, V)
+        return F.linear(X, W, b)
+
+    @staticmethod
+    def backward(ctx, dN):
+        X, V = ctx.saved_tensors
+        dX = dN @ V if ctx.needs_input_grad[0] else None
+        return dX, dN.T @ X, dN.sum(0) if ctx.needs_input_grad[2] else None, None
+
+
+class Weighted(nn.Module):
+    """A convolution or linear layer, with feedback weights of its own if `asymmetric`."""
+
+    def __init__(self, inner, asymmetric):
+        super().__init__()
+        self.inner, self.asymmetric = inner, asymmetric
+        if asymmetric:
+            self.register_buffer("M", torch.rand_like(inner.weight))
+            self.register_buffer("V", torch.copysign(self.M, inner.weight.detach()))
+
+    def forward(self, X):
+        layer = self.inner
+        if not self.asymmetric:
+            return layer(X)
+        if isinstance(layer, nn.Linear):
+            return AsymmetricLinear.apply(X, layer.weight, layer.bias, self.V)
+        return AsymmetricConv.apply(
+            X, layer.weight, layer.bias, self.V, layer.stride, layer.padding
+        )
+
+    def refresh(self):
+        torch.copysign(self.M, self.inner.weight.detach(), out=self.V)
+
+
+def network(name, classes, bn, asymmetric):
+    """Return the network: conv → BN → ReLU → pool, no bias where BN follows."""
+    layers, features = [], {"mnist": 1, "timit": 1845}.get(name, 3)
+
+    def conv(size, out, pool, stride=1, padding=0):
+        nonlocal features
+        inner = nn.Conv2d(features, out, size, stride, padding, bias=not bn)
+        layers.append(Weighted(inner, asymmetric))
+        layers.extend([nn.BatchNorm2d(out, eps=1e-4, affine=False)] if bn else [])
+        layers.extend([nn.ReLU(), pool])
+        features = out
+
+    def fc(inputs, out, last=False):
+        inner = nn.Linear(inputs, out, bias=last or not bn)
+        layers.append(Weighted(inner, asymmetric))
+        if not last:
+            layers.extend([nn.BatchNorm1d(out, eps=1e-4, affine=False)] if bn else [])
+            layers.append(nn.ReLU())
+
+    def head(*sizes):
+        if len(layers) > 0:
+            layers.append(nn.Flatten())
+        for k, pair in enumerate(pairwise(sizes)):
+            fc(*pair, last=k == len(sizes) - 2)
+
+    halves = nn.MaxPool2d(2)
+    if name == "mnist":
+        conv(5, 20, halves)
+        conv(5, 50, halves)
+        head(800, 500, classes)
+    elif name == "cifar":
+        conv(5, 32, nn.MaxPool2d(3, 2, ceil_mode=True), padding=2)
+        conv(5, 64, nn.AvgPool2d(3, 2, ceil_mode=True), padding=2)
+        conv(5, 64, nn.AvgPool2d(3, 2, ceil_mode=True), padding=2)
+        head(1024, 128, classes)
+    elif name == "svhn":
+        conv(5, 20, halves)
+        conv(7, 512, halves)
+        head(8192, 40, classes)
+    elif name == "image119":
+        conv(9, 48, halves, stride=2)
+        conv(5, 128, halves)
+        head(18432, max(256, classes * 3), classes * 2, classes)
+    else:
+        head(1845, 512, 256, classes)
+    return nn.Sequential(*layers)
+
+
+class Step:
+    """One training step on a batch X (B, H, W, C) with labels, Eq. 3's Setting 0 or 1."""
+
+    def __init__(self, name, classes, X, labels, *, bn, bm, variant, threads):
+        torch.set_num_threads(threads)
+        torch.manual_seed(0)
+        net = network(name, classes, bn, variant.startswith("asymmetric"))
+        self.X, self.labels, self.bm = torch.from_numpy(X), torch.from_numpy(labels), bm
+        if X.ndim == 4:
+            self.X = self.X.permute(0, 3, 1, 2).contiguous()
+            if variant.endswith("channels_last"):
+                net = net.to(memory_format=torch.channels_last)
+                self.X = self.X.contiguous(memory_format=torch.channels_last)
+        self.feedback = [layer for layer in net if isinstance(layer, Weighted) and layer.asymmetric]
+        self.optimizer = torch.optim.SGD(net.parameters(), lr=5e-6, momentum=0.9, weight_decay=5e-4)
+        self.parameters = list(net.parameters())
+        self.net = torch.compile(net) if variant == "compile" else net
+
+    def __call__(self):
+        self.optimizer.zero_grad(set_to_none=True)
+        F.cross_entropy(self.net(self.X), self.labels).backward()
+        if self.bm:
+            torch._foreach_sign_([parameter.grad for parameter in self.parameters])
+        self.optimizer.step()
+        for layer in self.feedback:
+            layer.refresh()

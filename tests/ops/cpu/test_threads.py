@@ -1,0 +1,78 @@
+import os
+import threading
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+pytest.importorskip("numba")
+
+from threadpoolctl import threadpool_info
+
+from minibp.device import available_cores
+from minibp.errors import InputError
+from minibp.ops.cpu.threads import Team
+
+
+def blas_threads():
+    return [lib["num_threads"] for lib in threadpool_info() if lib["user_api"] == "blas"]
+
+
+@given(threads=st.integers(1, 9), size=st.integers(0, 30))
+def test_shares_are_the_whole_in_order(threads, size):
+    shares = Team(threads).shares(size)
+    assert len(shares) <= threads
+    assert [k for a, e in shares for k in range(a, e)] == list(range(size))
+    assert max(e - a for a, e in shares) - min(e - a for a, e in shares) <= 1
+
+
+def test_every_share_runs_with_one_blas_thread_and_the_callers_errstate():
+    before, seen = blas_threads(), {}
+
+    def task(worker, begin, end):
+        seen[worker] = (begin, end, threading.get_ident(), blas_threads(), np.geterr()["over"])
+
+    with np.errstate(over="raise"):
+        Team(3).run(task, 10)
+    assert [seen[k][:2] for k in range(3)] == [(0, 3), (3, 6), (6, 10)]
+    assert seen[0][2] == threading.get_ident()
+    assert len({row[2] for row in seen.values()}) >= 2
+    assert all(set(row[3]) == {1} and row[4] == "raise" for row in seen.values())
+    assert blas_threads() == before
+
+
+@pytest.mark.parametrize("failing", [0, 1])
+def test_an_error_of_a_share_is_the_callers(failing):
+    before, ended = blas_threads(), []
+
+    def task(worker, *_):
+        if worker == failing:
+            raise ZeroDivisionError
+        ended.append(worker)
+
+    team = Team(2)
+    with pytest.raises(ZeroDivisionError):
+        team.run(task, 2)
+    assert ended == [1 - failing]
+    assert blas_threads() == before
+    team.run(lambda *_: None, 2)  # and the team is still there
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_team_works_after_a_fork():
+    team, done = Team(2), []
+    team.run(lambda *_: None, 2)
+    child = os.fork()
+    if child == 0:
+        team.run(lambda worker, *_: done.append(worker), 2)
+        os._exit(0 if sorted(done) == [0, 1] else 1)
+    assert os.waitpid(child, 0)[1] == 0
+
+
+def test_as_many_as_cores_by_default():
+    assert Team().threads == available_cores() >= 1
+    for bad in (0, -1, 1.5):
+        with pytest.raises(InputError, match="threads"):
+            Team(bad)
