@@ -86,7 +86,10 @@ class Block:
         mean, std = bn.recall("mean", "std") if bn else (None, None)
         V = conv.V if need_dX else None  # Eq. 2: the only use of V
         scale, _ = self._scale_and_shift()
-        dX, dW, db, dscale, dshift = self.ops.backward(X, dY, conv.W.shape, V, scale, mean, std)
+        learns = bn is not None and bn.scale is not None
+        dX, dW, db, dscale, dshift = self.ops.backward(
+            X, dY, conv.W.shape, V, scale, mean, std, learns=learns
+        )
         conv.grads = {"W": dW} if conv.b is None else {"W": dW, "b": db}
         if bn is not None:
             bn.grads = {} if bn.scale is None else {"scale": dscale, "shift": dshift}

@@ -52,6 +52,7 @@ class Network:
         self.symmetric = symmetric
         self.updates = 0  # of W so far: the step of the feedback streams
         self.drawn: dict[str, dict[str, Array]] = {}  # M, S by layer
+        self.made_V: dict[str, Array] = {}  # what the rule made, whatever V is by hand
         self._outputs: list[Array] = []
         self._errors: list[Array | None] = []
         self._draw()
@@ -102,6 +103,7 @@ class Network:
         for layer in self.weighted:
             if layer.name not in self.symmetric:
                 layer.V = self.rule.V(layer.W, **self.drawn[layer.name])
+                self.made_V[layer.name] = layer.V
 
     def trace(self) -> list["Trace"]:
         """Return what went through each layer in the last training forward and backward."""

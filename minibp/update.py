@@ -80,7 +80,7 @@ def _feedback(network: Network, layer: WeightedLayer) -> tuple[Any, ...]:
     from minibp.ops.cpu.update import CONSTANT, FLIPPED, MAGNITUDE
 
     rule, drawn = network.rule, network.drawn[layer.name]
-    V = network.ops.feedback_memory(layer.name, layer.W)
+    V = network.made_V[layer.name].reshape(-1)
     kind = layer.W.dtype.type
     if isinstance(rule, Uniform | NormalizedUniform):
         c = 1 if isinstance(rule, Uniform) else 1 / math.prod(layer.W.shape[:-1])

@@ -31,6 +31,7 @@ from minibp.train import step
 from minibp.update import update
 
 CLASSES = {"mnist": 10, "cifar": 10, "svhn": 10, "image119": 102, "timit": 80}
+TURN = 0.1
 SYMMETRIC = ("eager", "channels_last")
 ASYMMETRIC = ("asymmetric", "asymmetric_channels_last")
 TITLES = {True: "with", False: "without"}
@@ -123,8 +124,9 @@ def make(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace, 
 
 
 def interleave(steps: dict, seconds: float) -> dict[str, list[float]]:
-    """Return milliseconds by variant; the variants take turns, with a short rest between them, so
-    that no library's threads still spin while another's work."""
+    """Return milliseconds by variant. The variants take turns of TURN seconds, of which the first
+    steps do not count, with a rest between them, so that no library's threads still spin while
+    another's work."""
     for work in steps.values():
         for _ in range(2):
             work()
@@ -132,11 +134,14 @@ def interleave(steps: dict, seconds: float) -> dict[str, list[float]]:
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < 5 or time.perf_counter() < end:
         for variant, work in steps.items():
-            work()  # back in the caches
-            start = time.perf_counter()
-            work()
-            times[variant].append(1e3 * (time.perf_counter() - start))
-            time.sleep(0.002)
+            time.sleep(0.02)
+            begin, steps_done = time.perf_counter(), 0
+            while steps_done < 2 or time.perf_counter() < begin + TURN:
+                start = time.perf_counter()
+                work()
+                steps_done += 1
+                if steps_done > 1 and start > begin + TURN / 4:
+                    times[variant].append(1e3 * (time.perf_counter() - start))
         rounds += 1
     return times
 

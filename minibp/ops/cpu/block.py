@@ -64,7 +64,7 @@ class BlockOps:
         def finish(worker: int, N, a: int, e: int) -> None:
             if normalized:
                 rows = N.reshape(-1, way.J)
-                N = way.scratch("N", worker, *N.shape)
+                N = way.scratch("outputs" if training else "evaluated", worker, *N.shape)
                 norm.affine(rows, mean, scale / std, shift, N.reshape(-1, way.J))
             self.pooling.down(N, Y[a:e], code[a:e])
 
@@ -99,16 +99,17 @@ class BlockOps:
         ops.team.run(whole, len(X))
         return Y, mean, std
 
-    def backward(self, X, dY, W_shape, V, scale, mean, std):
+    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True):
         """Return dX (None if V is), dW, db, dscale and dshift of the last training forward.
 
-        scale  (J,), or None if the block has no Batch Normalization
+        scale   (J,), or None if the block has no Batch Normalization
+        learns  whether scale and shift may differ from 1 and 0
         """
         X, dY, ops = usable(X), usable(dY), self.ops
         way = self._way(X.shape, W_shape, X.dtype, dX=V is not None)
         shape = (len(X), way.OH, way.OW, way.J)
         code = ops.result("code", self.pooling.code_shape(shape), np.int8)
-        dW = ops.result("dW", W_shape, X.dtype)
+        Y, dW = ops.result("Y", dY.shape, X.dtype), ops.result("dW", W_shape, X.dtype)
         dX = None if V is None else ops.result("dX", X.shape, X.dtype)
         db = np.zeros((ops.team.threads, way.J))
         sums = np.zeros((ops.team.threads, 2, way.J))
@@ -122,6 +123,10 @@ class BlockOps:
             N, one = ops.result("N", shape, X.dtype).reshape(len(X), -1, way.J), np.ones_like(std)
 
             def add_up(worker: int, begin: int, end: int) -> None:
+                if self.pooling.kind == "max" and not learns:
+                    d, y, on = (x[begin:end].reshape(-1, way.J) for x in (dY, Y, code))
+                    norm.pooled_gradient_sums(d, y, on, *sums[worker])
+                    return
                 for a, e in way.pieces(begin, end):
                     d, rows = piece(worker, a, e).reshape(-1, way.J), N[a:e].reshape(-1, way.J)
                     norm.gradient_sums(d, rows, mean, one / std, *sums[worker])
@@ -140,7 +145,7 @@ class BlockOps:
                 if scale is not None:
                     x = N[a:e].reshape(-1, way.J)
                     norm.input_gradient(
-                        rows, x, mean, one / std, scale / std, dshift / count, dscale / count, rows
+                        rows, x, mean, one / std, scale / std, dshift / count, dscale / count
                     )
                 norm.column_sum(rows, db[worker])
                 way.gradients(worker, X, a, e, dN, dX, first=a == begin)

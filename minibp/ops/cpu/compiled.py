@@ -6,12 +6,13 @@ import numpy as np
 
 from minibp.ops import plain
 from minibp.ops.cpu import elementwise, norm, pool
-from minibp.ops.cpu.conv import Columns, Convolution, Winograd
+from minibp.ops.cpu.conv import Columns, Convolution, Polyphase, Winograd
+from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 from minibp.ops.cpu.workspace import Workspace, usable
 from minibp.ops.window import Padding, Pair, output_size
 
 Array = np.ndarray
-ROWS = 1 << 14  # elements below which a second thread costs more than it saves
+FEW = 1 << 18  # operations that one thread does sooner than it has shared them
 
 
 class CompiledOps:
@@ -31,17 +32,14 @@ class CompiledOps:
             return np.empty(shape, dtype)
         return self.results.array(name, shape, dtype)
 
-    def feedback_memory(self, layer: str, W: Array) -> Array:
-        """Return a layer's own memory for V, 1-D."""
-        return self.scratch.array(("V", layer), (W.size,), W.dtype)
-
     # Convolution
 
     def convolution(
         self, X_shape, W_shape, stride: int, padding: Padding, dtype, *, dX: bool
     ) -> Convolution:
         """Return the fastest way to convolve; dX: whether that is wanted, too."""
-        way = Winograd if Winograd.fits(W_shape, stride, dX) else Columns
+        ways = (Winograd, Polyphase, Columns)
+        way = next(way for way in ways if way.fits(W_shape, stride, dX))
         return way(self.scratch, X_shape, W_shape, stride, padding, dtype)
 
     def conv2d(self, X: Array, W: Array, b: Array | None, stride: int, padding: Padding) -> Array:
@@ -99,17 +97,19 @@ class CompiledOps:
             if b is not None:
                 N[:, a:e] += b[a:e]
 
-        self.team.run(share, W.shape[1])
+        self._spread(share, W.shape[1], X.size // 8)
         return N
 
     def linear_dW(self, X: Array, dN: Array) -> Array:
         dW = self.result("dW", (X.shape[1], dN.shape[1]), X.dtype)
-        self.team.run(lambda _, a, e: np.matmul(X[:, a:e].T, dN, out=dW[a:e]), X.shape[1])
+        self._spread(
+            lambda _, a, e: np.matmul(X[:, a:e].T, dN, out=dW[a:e]), X.shape[1], dN.size // 8
+        )
         return dW
 
     def linear_dX(self, dN: Array, V: Array) -> Array:
         dX = self.result("dX", (len(dN), len(V)), dN.dtype)
-        self.team.run(lambda _, a, e: np.matmul(dN, V[a:e].T, out=dX[:, a:e]), len(V))
+        self._spread(lambda _, a, e: np.matmul(dN, V[a:e].T, out=dX[:, a:e]), len(V), dN.size // 8)
         return dX
 
     # Elementwise
@@ -208,19 +208,19 @@ class CompiledOps:
         )
         share, slope = (sums.sum(axis=0) / len(x)).astype(std.dtype)
         dX = self.result("dX", Xhat.shape, Xhat.dtype)
+        dX[...] = dXhat
         out, gain = dX.reshape(x.shape), one / std
         self._spread(
-            lambda _, a, e: norm.input_gradient(
-                d[a:e], x[a:e], zero, one, gain, share, slope, out[a:e]
-            ),
+            lambda _, a, e: norm.input_gradient(out[a:e], x[a:e], zero, one, gain, share, slope),
             *x.shape,
         )
         return dX
 
     def _spread(self, task: Callable[[int, int, int], None], rows: int, width: int = 1) -> None:
-        """Have the rows shared by the team, or by nobody if they are few."""
-        if rows * width < ROWS:
-            task(0, 0, rows)
+        """Have the rows shared by the team, or by nobody if there is little to do."""
+        if rows * width < FEW:
+            with ONE_BLAS_THREAD:
+                task(0, 0, rows)
         else:
             self.team.run(task, rows)
 

@@ -1,10 +1,13 @@
 """Convolution in pieces that stay in the cache: Winograd's where it fits, else columns."""
 
+from itertools import pairwise
+
 import numpy as np
 
 from minibp.ops.conv import conv2d_dX
 from minibp.ops.cpu import winograd
-from minibp.ops.cpu.columns import columns
+from minibp.ops.cpu.columns import columns, narrow, phases, widen
+from minibp.ops.cpu.gemm import add_products
 from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 from minibp.ops.cpu.workspace import Workspace
 from minibp.ops.window import Padding, output_size
@@ -30,8 +33,10 @@ class Convolution:
         self.images = 1  # in a piece
 
     def pieces(self, begin: int, end: int) -> list[tuple[int, int]]:
-        """Return (a, e) of each piece of a thread's share."""
-        return [(a, min(a + self.images, end)) for a in range(begin, end, self.images)]
+        """Return (a, e) of each piece of a thread's share, all of about the same size."""
+        count = max(1, -(-(end - begin) // self.images))
+        bounds = [begin + (end - begin) * k // count for k in range(count + 1)]
+        return list(pairwise(bounds))
 
     def scratch(self, name: str, worker: int, *shape: int) -> np.ndarray:
         """Return a worker's own scratch array."""
@@ -50,17 +55,6 @@ class Convolution:
         """Set dW (kh, kw, C, J) to the sum of the workers' parts."""
         raise NotImplementedError
 
-    def _accumulate(self, worker: int, a, b, first: bool) -> None:
-        """Set the worker's sum to a @ b, or add that to it."""
-        shape = (*a.shape[:-1], b.shape[-1])
-        total = self.scratch("sum", worker, *shape)
-        if first:
-            np.matmul(a, b, out=total)
-        else:
-            part = self.scratch("part", worker, *shape)
-            np.matmul(a, b, out=part)
-            total += part
-
     def _total(self, workers: int, shape: tuple[int, ...]):
         total = self.scratch("sum", 0, *shape)
         for worker in range(1, workers):
@@ -73,10 +67,9 @@ class Winograd(Convolution):
 
     @staticmethod
     def fits(W_shape, stride: int, dX: bool) -> bool:
-        """Whether this is the way to go: for few channels the transforms cost more than they save,
-        unless dX is wanted, too."""
+        """Whether this is the way to go: for one channel columns are faster, but for dX."""
         kh, kw, C, _ = W_shape
-        return stride == 1 and kh == kw in winograd.TILES and (dX or C > 4)
+        return stride == 1 and kh == kw in winograd.TILES and (dX or C > 1)
 
     def __init__(self, *args):
         super().__init__(*args)
@@ -93,7 +86,8 @@ class Winograd(Convolution):
 
     def set_feedback(self, V) -> None:
         with ONE_BLAS_THREAD:
-            self.Vhat = winograd.transform_filters(V)
+            # Laid out for the product it is in: a transposed factor would cost half as much again.
+            self.Vhat = np.ascontiguousarray(winograd.transform_filters(V).transpose(0, 2, 1))
 
     def outputs(self, worker, X, a, e, b, N):
         U, M = self._U(worker, X, a, e), self._M(worker, e - a)
@@ -107,11 +101,11 @@ class Winograd(Convolution):
         S, R = self.scratch("S", worker, 8, self.m, n), self.scratch("R", worker, self.m, self.m, n)
         winograd.transform_outputs_adjoint(dN, a, e, self.m, self.Ty, self.Tx, S, R, M)
         if X is not None:
-            U = self._U(worker, X, a, e)
-            self._accumulate(worker, U.transpose(0, 2, 1), M, first)
+            total = self.scratch("sum", worker, 64, self.C, self.J)
+            add_products(self._U(worker, X, a, e), M, total, first)
         if dX is not None:
             dU = self.scratch("U", worker, 64, (e - a) * self.tiles, self.C)
-            np.matmul(M, self.Vhat.transpose(0, 2, 1), out=dU)
+            np.matmul(M, self.Vhat, out=dU)
             P, n = self._P("Q", worker), self.Tx * self.C
             S, R = self.scratch("S", worker, 8, 8, n), self.scratch("R", worker, 8, n)
             winograd.transform_inputs_adjoint(
@@ -140,13 +134,62 @@ class Winograd(Convolution):
         )
 
 
+class Polyphase(Winograd):
+    """Stride s, no dX: a convolution of stride 1 with the s² phases of the image for channels.
+
+    The filters are cut into phases likewise, and filled up with zeros to s·r by s·r.
+    """
+
+    @staticmethod
+    def fits(W_shape, stride: int, dX: bool) -> bool:
+        """Whether this is the way to go."""
+        sides = {-(-size // stride) for size in W_shape[:2]}
+        return stride > 1 and not dX and len(sides) == 1 and sides <= winograd.TILES.keys()
+
+    def __init__(self, work, X_shape, W_shape, stride: int, padding: Padding, dtype):
+        OH, OW = output_size(*X_shape[1:3], W_shape[:2], stride, padding)
+        self.s, self.r, self.W_shape = stride, -(-W_shape[0] // stride), W_shape
+        self.shift = padding[0], padding[2]
+        C = stride * stride * W_shape[2]
+        phases = (X_shape[0], OH + self.r - 1, OW + self.r - 1, C)
+        super().__init__(work, phases, (self.r, self.r, C, W_shape[3]), 1, (0, 0, 0, 0), dtype)
+
+    def set_filters(self, W) -> None:
+        kh, kw, C, J = self.W_shape
+        s, r = self.s, self.r
+        full = np.zeros((r * s, r * s, C, J), self.dtype)
+        full[:kh, :kw] = W
+        parts = full.reshape(r, s, r, s, C, J).transpose(0, 2, 1, 3, 4, 5)
+        super().set_filters(parts.reshape(r, r, s * s * C, J))
+
+    def filter_gradient(self, workers, dW):
+        kh, kw, C, J = self.W_shape
+        s, r = self.s, self.r
+        parts = np.empty((r, r, s * s * C, J), self.dtype)
+        super().filter_gradient(workers, parts)
+        full = parts.reshape(r, r, s, s, C, J).transpose(0, 2, 1, 3, 4, 5)
+        dW[...] = full.reshape(r * s, r * s, C, J)[:kh, :kw]
+
+    def _U(self, worker, X, a, e):
+        out = self.scratch("phases", worker, e - a, self.H, self.W, self.C)
+        phases(X, a, e, self.s, *self.shift, out)
+        return super()._U(worker, out, 0, e - a)
+
+
 class Columns(Convolution):
     """Any stride and kernel; dX, which first layers do not need, by the plain tier."""
 
+    @staticmethod
+    def fits(W_shape, stride: int, dX: bool) -> bool:
+        """Always."""
+        return True
+
     def __init__(self, *args):
         super().__init__(*args)
+        top, bottom, left, right = self.padding
         self.K = self.kh * self.kw * self.C
-        bytes_each = self.OH * self.OW * (self.K + self.J) * self.dtype.itemsize
+        self.rows, self.width = self.H + top + bottom, -(-(self.W + left + right) // self.stride)
+        bytes_each = self.OH * self.width * (self.K + self.J) * self.dtype.itemsize
         self.images = max(1, PIECE_BYTES // bytes_each)
 
     def set_filters(self, W) -> None:
@@ -156,12 +199,20 @@ class Columns(Convolution):
         self.V = V
 
     def outputs(self, worker, X, a, e, b, N):
-        np.matmul(self._columns(worker, X, a, e).T, self.W2, out=N.reshape(-1, self.J))
-        N += b
+        wide = self.scratch("wide", worker, e - a, self.OH, self.width, self.J)
+        np.matmul(self._columns(worker, X, a, e).T, self.W2, out=wide.reshape(-1, self.J))
+        narrow(wide, b, N)
 
     def gradients(self, worker, X, a, e, dN, dX, first):
         if X is not None:
-            self._accumulate(worker, self._columns(worker, X, a, e), dN.reshape(-1, self.J), first)
+            wide = self.scratch("wide", worker, e - a, self.OH, self.width, self.J)
+            widen(dN, wide)
+            # Image by image: one product over all positions would be too long for the cache.
+            columns = self._columns(worker, X, a, e).reshape(self.K, e - a, -1).transpose(1, 0, 2)
+            parts = self.scratch("parts", worker, e - a, self.K, self.J)
+            np.matmul(columns, wide.reshape(e - a, -1, self.J), out=parts)
+            total = self.scratch("sum", worker, self.K, self.J)
+            parts.sum(axis=0, out=total) if first else np.add(total, parts.sum(axis=0), out=total)
         if dX is not None:
             shape = (e - a, *dX.shape[1:])
             dX[a:e] = conv2d_dX(dN, self.V, shape, self.stride, self.padding)
@@ -170,11 +221,9 @@ class Columns(Convolution):
         dW[...] = self._total(workers, (self.K, self.J)).reshape(dW.shape)
 
     def _columns(self, worker, X, a, e):
-        out = self.scratch("columns", worker, self.K, (e - a) * self.OH * self.OW)
-        top, bottom, left, right = self.padding
-        rows = self.H + top + bottom
-        width = -(-(self.W + left + right) // self.stride)
-        shape = (self.C, rows, self.stride, width)
+        out = self.scratch("columns", worker, self.K, (e - a) * self.OH * self.width)
+        top, left, stride = self.padding[0], self.padding[2], self.stride
+        shape = (self.C, self.rows, stride, self.width)
         P = self.work.array(("planes", worker, shape, self.padding), shape, self.dtype)
-        columns(X, a, e, self.kh, self.kw, self.stride, top, left, self.OH, self.OW, P, out)
+        columns(X, a, e, self.kh, self.kw, stride, top, left, self.OH, P, out)
         return out

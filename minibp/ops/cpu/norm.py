@@ -1,83 +1,142 @@
-"""Batch Normalization, rows (positions of all images) by features."""
+"""Batch Normalization, rows (positions of all images) by features.
+
+The loops run over runs of several rows at once, with each feature's numbers repeated likewise: with
+few features, a loop of a row would be too short.
+"""
 
 import numpy as np
 
 from minibp.ops.cpu.jit import kernel
 
+RUN = 128  # elements, about
+BLOCK = 64  # runs that are summed up in X's own precision; their sums are added in double
+
 
 @kernel
-def column_sum(X, out):
-    """out (C,) += Σ over the rows of X (M, C)."""
-    for i in range(X.shape[0]):
-        row = X[i]
-        for c in range(X.shape[1]):
-            out[c] += row[c]
+def _repeat(x, length):
+    out = np.empty(length, x.dtype)
+    for i in range(length):
+        out[i] = x[i % x.size]
+    return out
+
+
+@kernel
+def _run_length(C):
+    return C * max(1, RUN // C)
+
+
+@kernel
+def _fold(run, total):
+    """total (C,) += the parts of a run."""
+    for i in range(run.size):
+        total[i % total.size] += run[i]
+    run[:] = 0
+
+
+@kernel
+def column_sum(X, total):
+    """total (C,) += Σ over the rows of X (M, C)."""
+    L = _run_length(X.shape[1])
+    X, s, runs = X.reshape(-1), np.zeros(L, X.dtype), 0
+    for start in range(0, X.size, L):
+        x = X[start : start + L]
+        for i in range(x.size):
+            s[i] += x[i]
+        runs += 1
+        if runs % BLOCK == 0:
+            _fold(s, total)
+    _fold(s, total)
 
 
 @kernel
 def moments(X, shift, total, squares):
     """total += Σ (X − shift) and squares += Σ (X − shift)² over the rows of X (M, C).
 
-    Taken from a shift near the mean, the variance does not cancel; blocks of rows are summed in X's
-    own precision, and their sums in double.
+    Taken from a shift near the mean, the variance does not cancel.
     """
-    M, C = X.shape
-    s, q = np.empty(C, X.dtype), np.empty(C, X.dtype)
-    for block in range(0, M, 256):
-        s[:] = 0
-        q[:] = 0
-        for i in range(block, min(block + 256, M)):
-            row = X[i]
-            for c in range(C):
-                s[c] += row[c] - shift[c]
-            for c in range(C):
-                d = row[c] - shift[c]
-                q[c] += d * d
-        for c in range(C):
-            total[c] += s[c]
-            squares[c] += q[c]
+    L = _run_length(X.shape[1])
+    shift, s, q = _repeat(shift, L), np.zeros(L, X.dtype), np.zeros(L, X.dtype)
+    X, runs = X.reshape(-1), 0
+    for start in range(0, X.size, L):
+        x = X[start : start + L]
+        for i in range(x.size):
+            s[i] += x[i] - shift[i]
+        for i in range(x.size):
+            q[i] += (x[i] - shift[i]) * (x[i] - shift[i])
+        runs += 1
+        if runs % BLOCK == 0:
+            _fold(s, total)
+            _fold(q, squares)
+    _fold(s, total)
+    _fold(q, squares)
 
 
 @kernel
 def affine(X, mean, slope, shift, Y):
     """Y = (X − mean) ∘ slope + shift for each feature: X, Y (M, C)."""
-    for i in range(X.shape[0]):
-        x, y = X[i], Y[i]
-        for c in range(X.shape[1]):
-            y[c] = (x[c] - mean[c]) * slope[c] + shift[c]
+    L = _run_length(X.shape[1])
+    mean, slope, shift = _repeat(mean, L), _repeat(slope, L), _repeat(shift, L)
+    X, Y = X.reshape(-1), Y.reshape(-1)
+    for start in range(0, X.size, L):
+        x, y = X[start : start + L], Y[start : start + L]
+        for i in range(x.size):
+            y[i] = (x[i] - mean[i]) * slope[i] + shift[i]
 
 
 @kernel
 def gradient_sums(dY, X, mean, inverse, total, slope):
     """total += Σ dY and slope += Σ dY ∘ X̂ over the rows, X̂ = (X − mean) ∘ inverse."""
-    M, C = X.shape
-    s, q = np.empty(C, X.dtype), np.empty(C, X.dtype)
-    for block in range(0, M, 256):
-        s[:] = 0
-        q[:] = 0
-        for i in range(block, min(block + 256, M)):
-            x, d = X[i], dY[i]
-            for c in range(C):
-                s[c] += d[c]
-            for c in range(C):
-                q[c] += d[c] * (x[c] - mean[c])
-        for c in range(C):
-            total[c] += s[c]
-            slope[c] += q[c] * inverse[c]
+    L = _run_length(X.shape[1])
+    mean, inverse = _repeat(mean, L), _repeat(inverse, L)
+    s, q, runs = np.zeros(L, X.dtype), np.zeros(L, X.dtype), 0
+    X, dY = X.reshape(-1), dY.reshape(-1)
+    for start in range(0, X.size, L):
+        x, d = X[start : start + L], dY[start : start + L]
+        for i in range(x.size):
+            s[i] += d[i]
+        for i in range(x.size):
+            q[i] += d[i] * (x[i] - mean[i]) * inverse[i]
+        runs += 1
+        if runs % BLOCK == 0:
+            _fold(s, total)
+            _fold(q, slope)
+    _fold(s, total)
+    _fold(q, slope)
 
 
 @kernel
-def input_gradient(dY, X, mean, inverse, gain, share, slope, dX):
-    """dX = (dY − share − X̂ ∘ slope) ∘ gain, where share and slope are the means of dY and dY ∘ X̂,
-    and gain is inverse ∘ scale."""
-    M, C = X.shape
-    steep = np.empty(C, X.dtype)
-    for c in range(C):
-        steep[c] = slope[c] * inverse[c]
-    for i in range(M):
-        x, d, out = X[i], dY[i], dX[i]
-        for c in range(C):
-            out[c] = (d[c] - share[c] - (x[c] - mean[c]) * steep[c]) * gain[c]
+def pooled_gradient_sums(dY, Y, code, total, slope):
+    """The same from pooled images, where X̂ has neither scale nor shift: Y, dY (M, C) of which the
+    elements with code ≥ 0 went on, and there Y is X̂."""
+    L = _run_length(Y.shape[1])
+    s, q, runs = np.zeros(L, Y.dtype), np.zeros(L, Y.dtype), 0
+    Y, dY, code, zero = Y.reshape(-1), dY.reshape(-1), code.reshape(-1), Y.dtype.type(0)
+    for start in range(0, Y.size, L):
+        y, d, on = Y[start : start + L], dY[start : start + L], code[start : start + L]
+        for i in range(y.size):
+            s[i] += d[i] if on[i] >= 0 else zero
+        for i in range(y.size):
+            q[i] += d[i] * y[i] if on[i] >= 0 else zero
+        runs += 1
+        if runs % BLOCK == 0:
+            _fold(s, total)
+            _fold(q, slope)
+    _fold(s, total)
+    _fold(q, slope)
+
+
+@kernel
+def input_gradient(dY, X, mean, inverse, gain, share, slope):
+    """dY becomes dX = (dY − share − X̂ ∘ slope) ∘ gain, where share and slope are the means of dY
+    and dY ∘ X̂, and gain is inverse ∘ scale."""
+    L = _run_length(X.shape[1])
+    mean, gain, share = _repeat(mean, L), _repeat(gain, L), _repeat(share, L)
+    steep = _repeat(slope * inverse, L)
+    X, dY = X.reshape(-1), dY.reshape(-1)
+    for start in range(0, X.size, L):
+        x, d = X[start : start + L], dY[start : start + L]
+        for i in range(x.size):
+            d[i] = (d[i] - share[i] - (x[i] - mean[i]) * steep[i]) * gain[i]
 
 
 class Moments:

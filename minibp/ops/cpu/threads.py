@@ -9,13 +9,18 @@ import contextvars
 import os
 import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from itertools import pairwise
+from queue import SimpleQueue
 
+import numpy as np
 from threadpoolctl import ThreadpoolController
 
 from minibp.device import available_cores
 from minibp.errors import InputError
+from minibp.ops.cpu.spin import spin
+
+TURNS = 500_000  # about a tenth of a millisecond
+FEW_TURNS = 10_000
 
 
 class Team:
@@ -27,29 +32,26 @@ class Team:
         if not isinstance(threads, int) or threads < 1:
             raise InputError(f"threads {threads!r}: expected an integer of 1 or more.")
         self.threads = threads
-        self._pool: ThreadPoolExecutor | None = None
+        self._workers: list[_Worker] = []
         self._process = 0
+        self._busy = threading.Lock()
 
     def run(self, task: Callable[[int, int, int], None], size: int) -> None:
         """Call task(worker, begin, end) for each worker's share of 0 … size, and wait for all.
 
         An exception of any share is raised once all have ended.
         """
-        shares = self.shares(size)
-        with ONE_BLAS_THREAD:
-            if len(shares) == 1:
-                task(0, *shares[0])
-                return
-            # The caller's context goes along: numpy.errstate is part of it.
-            futures = [
-                self._executor().submit(contextvars.copy_context().run, task, worker, *share)
-                for worker, share in enumerate(shares)
-                if worker
-            ]
+        own, *others = self.shares(size)
+        with ONE_BLAS_THREAD, self._busy:
+            workers = self._ready(len(others))
+            for number, (worker, share) in enumerate(zip(workers, others, strict=True)):
+                # The caller's context goes along: numpy.errstate is part of it.
+                context = contextvars.copy_context()
+                worker.begin((context.run, task, number + 1, *share))
             try:
-                task(0, *shares[0])
+                task(0, *own)
             finally:
-                errors = [future.exception() for future in futures]
+                errors = [worker.join() for worker in workers]
             for error in errors:
                 if error is not None:
                     raise error
@@ -64,11 +66,56 @@ class Team:
         pairs = [(a, e) for a, e in pairwise(bounds) if a < e]
         return pairs or [(0, 0)]
 
-    def _executor(self) -> ThreadPoolExecutor:
-        if self._pool is None or self._process != os.getpid():  # a fork leaves threads behind
-            self._pool = ThreadPoolExecutor(self.threads - 1, "minibp")
-            self._process = os.getpid()
-        return self._pool
+    def _ready(self, count: int) -> "list[_Worker]":
+        if self._process != os.getpid():  # a fork leaves threads behind
+            self._workers, self._process = [], os.getpid()
+        while len(self._workers) < count:
+            self._workers.append(_Worker())
+        return self._workers[:count]
+
+
+class _Worker:
+    """A thread that does one job at a time.
+
+    To wake up takes a thread longer than many a job of a small network. So before the worker goes
+    to sleep it spins a while, as does the caller who waits for it.
+    """
+
+    def __init__(self) -> None:
+        self.jobs: SimpleQueue = SimpleQueue()
+        self.done: SimpleQueue = SimpleQueue()
+        self.begun, self.ended = np.zeros(1, np.int64), np.zeros(1, np.int64)
+        queues = (self.jobs, self.done, self.begun, self.ended)
+        threading.Thread(target=self._work, args=queues, daemon=True).start()
+
+    def begin(self, job: tuple) -> None:
+        """Have the worker call job[0](*job[1:])."""
+        self.jobs.put(job)
+        self.begun[0] += 1
+
+    def join(self) -> BaseException | None:
+        """Wait for the job's end; return what it raised, if anything."""
+        spin(self.ended, self.begun[0] - 1, TURNS, 0)
+        return self.done.get()
+
+    @staticmethod
+    def _work(jobs: SimpleQueue, done: SimpleQueue, begun: np.ndarray, ended: np.ndarray) -> None:
+        while True:
+            spin(begun, ended[0], TURNS, FEW_TURNS)
+            job = jobs.get()
+            if job is None:
+                return
+            try:
+                job[0](*job[1:])
+            except BaseException as error:  # the caller raises it
+                done.put(error)
+            else:
+                done.put(None)
+            ended[0] += 1
+            del job  # what it refers to may be large
+
+    def __del__(self) -> None:
+        self.jobs.put(None)
 
 
 class _OneBlasThread:
