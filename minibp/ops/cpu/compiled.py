@@ -97,19 +97,19 @@ class CompiledOps:
             if b is not None:
                 N[:, a:e] += b[a:e]
 
-        self._spread(share, W.shape[1], X.size // 8)
+        self.spread(share, W.shape[1], X.size // 8)
         return N
 
     def linear_dW(self, X: Array, dN: Array) -> Array:
         dW = self.result("dW", (X.shape[1], dN.shape[1]), X.dtype)
-        self._spread(
+        self.spread(
             lambda _, a, e: np.matmul(X[:, a:e].T, dN, out=dW[a:e]), X.shape[1], dN.size // 8
         )
         return dW
 
     def linear_dX(self, dN: Array, V: Array) -> Array:
         dX = self.result("dX", (len(dN), len(V)), dN.dtype)
-        self._spread(lambda _, a, e: np.matmul(dN, V[a:e].T, out=dX[:, a:e]), len(V), dN.size // 8)
+        self.spread(lambda _, a, e: np.matmul(dN, V[a:e].T, out=dX[:, a:e]), len(V), dN.size // 8)
         return dX
 
     # Elementwise
@@ -117,13 +117,13 @@ class CompiledOps:
     def relu(self, N: Array) -> Array:
         Y = self.result("Y", N.shape, N.dtype)
         n, y = usable(N).reshape(-1), Y.reshape(-1)
-        self._spread(lambda _, a, e: elementwise.relu(n[a:e], y[a:e]), N.size)
+        self.spread(lambda _, a, e: elementwise.relu(n[a:e], y[a:e]), N.size)
         return Y
 
     def relu_dN(self, N: Array, dY: Array) -> Array:
         dN = self.result("dN", N.shape, N.dtype)
         n, d, out = usable(N).reshape(-1), usable(dY).reshape(-1), dN.reshape(-1)
-        self._spread(lambda _, a, e: elementwise.relu_dN(n[a:e], d[a:e], out[a:e]), N.size)
+        self.spread(lambda _, a, e: elementwise.relu_dN(n[a:e], d[a:e], out[a:e]), N.size)
         return dN
 
     def cross_entropy(self, N: Array, labels: Array) -> tuple[Array, Array]:
@@ -182,7 +182,7 @@ class CompiledOps:
     def feature_sum(self, X: Array) -> Array:
         rows = usable(X).reshape(-1, X.shape[-1])
         parts = np.zeros((self.team.threads, X.shape[-1]))
-        self._spread(
+        self.spread(
             lambda worker, a, e: norm.column_sum(rows[a:e], parts[worker]), len(rows), X.shape[-1]
         )
         return parts.sum(axis=0).astype(X.dtype)
@@ -190,11 +190,11 @@ class CompiledOps:
     def normalize(self, X: Array, eps: float) -> tuple[Array, Array, Array]:
         rows = usable(X).reshape(-1, X.shape[-1])
         seen = norm.Moments(self.team.threads, X.shape[-1], X.dtype)
-        self._spread(lambda worker, a, e: seen.add(worker, rows[a:e]), *rows.shape)
+        self.spread(lambda worker, a, e: seen.add(worker, rows[a:e]), *rows.shape)
         mean, std = seen.mean_and_std(eps)
         Xhat = self.result("Xhat", X.shape, X.dtype)
         out, one = Xhat.reshape(rows.shape), np.ones_like(mean)
-        self._spread(
+        self.spread(
             lambda _, a, e: norm.affine(rows[a:e], mean, one / std, 0 * mean, out[a:e]), *rows.shape
         )
         return Xhat, mean, std
@@ -203,20 +203,20 @@ class CompiledOps:
         C = Xhat.shape[-1]
         d, x = usable(dXhat).reshape(-1, C), usable(Xhat).reshape(-1, C)
         sums, zero, one = np.zeros((self.team.threads, 2, C)), np.zeros_like(std), np.ones_like(std)
-        self._spread(
+        self.spread(
             lambda k, a, e: norm.gradient_sums(d[a:e], x[a:e], zero, one, *sums[k]), *x.shape
         )
         share, slope = (sums.sum(axis=0) / len(x)).astype(std.dtype)
         dX = self.result("dX", Xhat.shape, Xhat.dtype)
         dX[...] = dXhat
         out, gain = dX.reshape(x.shape), one / std
-        self._spread(
+        self.spread(
             lambda _, a, e: norm.input_gradient(out[a:e], x[a:e], zero, one, gain, share, slope),
             *x.shape,
         )
         return dX
 
-    def _spread(self, task: Callable[[int, int, int], None], rows: int, width: int = 1) -> None:
+    def spread(self, task: Callable[[int, int, int], None], rows: int, width: int = 1) -> None:
         """Have the rows shared by the team, or by nobody if there is little to do."""
         if rows * width < FEW:
             with ONE_BLAS_THREAD:
