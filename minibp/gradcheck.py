@@ -114,6 +114,8 @@ def gradcheck(
     (True, ['W', 'X', 'any V'])
     """
     network = isinstance(subject, Network)
+    if network and subject.units != subject.layers:
+        raise InputError("this network is fused: check it as it was before fuse().")
     device = subject.device if network else device or get_device("cpu")
     layers = subject.layers if network else [subject]
     arrays = {"X": X} | {f"{la.name}/{k}": w for la in layers for k, w in la.params.items()}

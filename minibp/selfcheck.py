@@ -9,10 +9,11 @@ from collections.abc import Iterator
 from typing import Any
 
 from minibp.conditions import Condition
-from minibp.device import get_device
+from minibp.device import KERNELS, get_device, has_numba
 from minibp.gradcheck import gradcheck
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
 from minibp.models import NETWORKS, build_network, input_shape
+from minibp.ops.tiers import ops_for
 from minibp.rng import Streams
 from minibp.settings import Settings
 
@@ -33,6 +34,8 @@ def layer_cases() -> Iterator[tuple[str, Layer, tuple]]:
         ("Linear", Linear(*weights(4, 3)), vector),
         ("Conv2D", Conv2D(*weights(3, 3, 2, 4)), image),
         ("Conv2D, stride 2, padded", Conv2D(*weights(3, 2, 2, 4), **options), image),
+        ("Conv2D 5x5", Conv2D(*weights(5, 5, 2, 3), padding=(2, 1, 0, 2)), image),
+        ("Conv2D 7x7", Conv2D(*weights(7, 7, 2, 3), padding=(1, 2, 1, 1)), image),
     ):
         yield f"{title}, V = W", layer, (X,)
         layer.V = rng.normal(layer.W.shape)
@@ -50,9 +53,9 @@ def layer_cases() -> Iterator[tuple[str, Layer, tuple]]:
     yield "Flatten", Flatten(), (image,)
 
 
-def network_cases(names: list[str]) -> Iterator[tuple[str, Any, tuple]]:
+def network_cases(names: list[str], kernels: str) -> Iterator[tuple[str, Any, tuple]]:
     """Yield (what it is, the network, its input and labels); V = W for SGD and BN."""
-    device = get_device("cpu")
+    device = get_device("cpu", kernels)
     for name in names:
         rng = Streams(1, dtype="float64")[name].at(0)
         X, labels = rng.normal((4, *input_shape(name))), rng.permutation(CLASSES)[:4]
@@ -79,22 +82,41 @@ def main(argv: list[str] | None = None) -> int:
         help=f"{', '.join(NETWORKS)} (Table 1; default: all)",
     )
     parser.add_argument("-v", "--verbose", action="store_true", help="print every comparison")
+    parser.add_argument(
+        "--kernels",
+        nargs="*",
+        choices=KERNELS[1:],
+        default=["plain", *(["compiled"] if has_numba() else [])],
+        metavar="TIER",
+        help="compiled, plain (default: both where Numba is installed)",
+    )
     args = parser.parse_args(argv)
     passed = True
-    for kind, cases in (("layer", layer_cases()), ("network", network_cases(args.networks))):
-        print(f"{kind:<34} comparisons  worst error  allowed")
+    for kernels in args.kernels:
+        passed &= check(kernels, args.networks, args.verbose)
+    print("every backward pass agrees" if passed else "some backward pass is WRONG")
+    return 0 if passed else 1
+
+
+def check(kernels: str, networks: list[str], verbose: bool) -> bool:
+    """Check everything with a tier's kernels, and print a line for each."""
+    passed, ops = True, ops_for(get_device("cpu", kernels))
+    kinds = (("layer", layer_cases()), ("network", network_cases(networks, kernels)))
+    for kind, cases in kinds:
+        print(f"{f'{kind}, {kernels} kernels':<34} comparisons  worst error  allowed")
         for name, subject, inputs in cases:
+            if isinstance(subject, Layer):
+                subject.ops = ops
             report = gradcheck(subject, *inputs)
             print(
                 f"{name:<34} {len(report.rows):>11}  {report.worst:>11.1e}  {report.tolerance:>7g}"
                 f"  {'ok' if report.ok else 'FAILED'}",
                 flush=True,
             )
-            if args.verbose or not report.ok:
+            if verbose or not report.ok:
                 print(report)
             passed &= report.ok
-    print("every backward pass agrees" if passed else "some backward pass is WRONG")
-    return 0 if passed else 1
+    return passed
 
 
 if __name__ == "__main__":

@@ -3,8 +3,8 @@
     python scripts/benchmark.py --against torch --json speed.json
 
 A step is forward, backward, update and the refresh of V: batch 100, frSF, with and without Batch
-Normalization and Batch Manhattan. All variants take turns in one process, then each runs in a
-process of its own, which also measures memory. Medians; ratios are within one run on one machine.
+Normalization and Batch Manhattan. All variants take turns in one process; then minibp and PyTorch's
+fastest run in a process each, which also measures memory. Medians; ratios are within one run.
 """
 
 import argparse
@@ -26,6 +26,7 @@ from minibp.models import NETWORKS, build_network, input_shape
 from minibp.network import members
 from minibp.ops import plain
 from minibp.optim import build_optimizer
+from minibp.results import versions
 from minibp.settings import Settings
 from minibp.train import step
 from minibp.update import update
@@ -51,6 +52,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--compile", action="store_true", help="torch.compile, too: half a minute more a network")
     add("--whole-runs", action="store_true", help="also time digits (65 epochs) and an MNIST epoch")
     add("--scaling", action="store_true", help="step time as batch, width and classes double")
+    add("--feedback", default="frSF", metavar="RULE", help="minibp's rule (default: frSF)")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--seconds", type=float, default=6, help="to spend on each row (default: 6)")
     add("--threads", type=int, help="(default: as many as there are cores for this process)")
@@ -72,7 +74,7 @@ class Ours:
     """One training step of minibp."""
 
     def __init__(self, name: str, X, labels, *, bn: bool, bm: bool, args: argparse.Namespace):
-        condition = Condition("frSF", bn=bn, bm=int(bm))
+        condition = Condition(args.feedback, bn=bn, bm=int(bm))
         device = get_device("cpu", args.kernels, args.threads)
         self.net = build_network(
             name, CLASSES[name], condition, device, settings=Settings(init="he")
@@ -159,6 +161,7 @@ def alone(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace)
     """Return {"ms", "peak_mb"} of a variant in a process of its own."""
     given = json.dumps({"variant": variant, "name": name, "bn": bn, "bm": bm})
     command = [sys.executable, __file__, "--child", given, "--kernels", args.kernels]
+    command += ["--feedback", args.feedback]
     command += ["--batch-size", str(args.batch_size), "--seconds", str(args.seconds / 3)]
     command += ["--threads", str(args.threads)] if args.threads else []
     done = subprocess.run(command, capture_output=True, text=True, check=True)
@@ -346,6 +349,7 @@ def main(argv: list[str] | None = None) -> int:
             if name not in NETWORKS:
                 raise unknown("network", name, NETWORKS)
         device = get_device("cpu", args.kernels, args.threads)
+        Condition(args.feedback)  # raises for an unknown rule
         if args.batch_size < 1:
             raise InputError(f"batch size {args.batch_size}: expected 1 or more.")
         if args.against and not _has("torch"):
@@ -355,11 +359,17 @@ def main(argv: list[str] | None = None) -> int:
         return 2
     ceiling = gemm_ceiling(args)
     print(
-        f"{device.kernels} kernels, {device.threads} threads, batch {args.batch_size}, frSF; "
+        f"{device.kernels} kernels, {device.threads} threads, batch {args.batch_size}, "
+        f"{args.feedback}; "
         f"matrix products reach {ceiling:.0f} GFLOP/s. Milliseconds a step, medians.\n"
     )
     print_head()
-    result = {"gemm_gflops": ceiling, "device": device.describe(), "rows": []}
+    result = {
+        "gemm_gflops": ceiling,
+        "device": device.describe(),
+        "versions": versions(),
+        "rows": [],
+    }
     for name in args.networks:
         for bn in (False, True):
             for bm in (False, True):

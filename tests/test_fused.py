@@ -1,5 +1,7 @@
 """Fused blocks and the fused update against layer by layer in plain array code."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from conftest import make_device
@@ -60,6 +62,36 @@ def assert_same_pass(plain, fused, X, labels):
 @pytest.mark.parametrize("name", NETWORKS)
 def test_every_gradient_of_every_network(name, head):
     assert_same_pass(*pair(name, head), *batch(name))
+
+
+@pytest.mark.parametrize("size", [1, 2, 3])
+@pytest.mark.parametrize("head", ["BN", "frSF"])
+def test_batches_down_to_one(head, size):
+    X, labels = batch("mnist")
+    assert_same_pass(*pair("mnist", head), X[:size], labels[:size])
+
+
+def test_a_smaller_last_batch_after_a_larger_one():
+    nets = pair("mnist", "BN")
+    for size in (7, 3, 7, 1):
+        X, labels = batch("mnist", seed=size)
+        assert_same_pass(*nets, X[:size], labels[:size])
+
+
+@pytest.mark.parametrize("name", ["cifar", "image119"])
+def test_a_step_allocates_nothing_of_the_size_of_its_arrays(name):
+    net = build_network(name, 5, Condition.parse("frSF+BN+BM"), make_device("compiled"))
+    net.fuse()
+    optimizer = build_optimizer(net, net.condition, rate=1e-5)
+    X, labels = batch(name)
+    X = X.astype("float32")
+    for _ in range(2):
+        step(net, optimizer, X, labels)
+    tracemalloc.start()
+    step(net, optimizer, X, labels)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 200_000  # bytes; the smallest of these networks' weights alone have 600,000
 
 
 @pytest.mark.parametrize(

@@ -81,13 +81,19 @@ class Winograd(Convolution):
         self.top, self.left = self.padding[0], self.padding[2]
 
     def set_filters(self, W) -> None:
-        with ONE_BLAS_THREAD:
-            self.What = winograd.transform_filters(W)
+        self.What = self._transformed("What", W)
 
     def set_feedback(self, V) -> None:
+        # Laid out for the product it is in: a transposed factor would cost half as much again.
+        self.Vhat = self.work.array("Vhat", (64, self.J, self.C), self.dtype)
+        self.Vhat[...] = self._transformed("What", V).transpose(0, 2, 1)
+
+    def _transformed(self, name: str, W):
+        half = self.work.array("half", (8, len(W), self.C * self.J), self.dtype)
+        What = self.work.array(name, (64, self.C, self.J), self.dtype)
         with ONE_BLAS_THREAD:
-            # Laid out for the product it is in: a transposed factor would cost half as much again.
-            self.Vhat = np.ascontiguousarray(winograd.transform_filters(V).transpose(0, 2, 1))
+            winograd.transform_filters(W, half, What)
+        return What
 
     def outputs(self, worker, X, a, e, b, N):
         U, M = self._U(worker, X, a, e), self._M(worker, e - a)
@@ -113,9 +119,9 @@ class Winograd(Convolution):
             )
 
     def filter_gradient(self, workers, dW):
+        half = self.work.array("half", (len(dW), 8, self.C * self.J), self.dtype)
         with ONE_BLAS_THREAD:
-            total = self._total(workers, (64, self.C, self.J))
-            dW[...] = winograd.filter_gradient(total, self.kh)
+            winograd.filter_gradient(self._total(workers, (64, self.C, self.J)), half, dW)
 
     def _U(self, worker, X, a, e):
         U = self.scratch("U", worker, 64, (e - a) * self.tiles, self.C)
@@ -157,18 +163,21 @@ class Polyphase(Winograd):
     def set_filters(self, W) -> None:
         kh, kw, C, J = self.W_shape
         s, r = self.s, self.r
-        full = np.zeros((r * s, r * s, C, J), self.dtype)
-        full[:kh, :kw] = W
+        full = self.work.array(("full", self.W_shape), (r * s, r * s, C, J), self.dtype)
+        full[:kh, :kw] = W  # the rest is zero, and stays so
         parts = full.reshape(r, s, r, s, C, J).transpose(0, 2, 1, 3, 4, 5)
-        super().set_filters(parts.reshape(r, r, s * s * C, J))
+        phased = self.work.array("phased", (r, r, s * s * C, J), self.dtype)
+        phased.reshape(parts.shape)[...] = parts
+        super().set_filters(phased)
 
     def filter_gradient(self, workers, dW):
         kh, kw, C, J = self.W_shape
         s, r = self.s, self.r
-        parts = np.empty((r, r, s * s * C, J), self.dtype)
+        parts = self.work.array("phased", (r, r, s * s * C, J), self.dtype)
         super().filter_gradient(workers, parts)
         full = parts.reshape(r, r, s, s, C, J).transpose(0, 2, 1, 3, 4, 5)
-        dW[...] = full.reshape(r * s, r * s, C, J)[:kh, :kw]
+        for y in range(kh):  # row by row: no copy of the whole
+            dW[y] = full[y // s, y % s].reshape(r * s, C, J)[:kw]
 
     def _U(self, worker, X, a, e):
         out = self.scratch("phases", worker, e - a, self.H, self.W, self.C)

@@ -40,20 +40,20 @@ def filter_matrix(r: int, dtype: str) -> np.ndarray:
     return G.astype(dtype)
 
 
-def transform_filters(W: np.ndarray) -> np.ndarray:
-    """Return Ŵ (64, C, J) of W (r, r, C, J)."""
-    r, _, C, J = W.shape
+def transform_filters(W: np.ndarray, half: np.ndarray, What: np.ndarray) -> None:
+    """Set Ŵ (64, C, J) = G W Gᵀ for W (r, r, C, J); half (8, r, C·J) is scratch."""
+    r = len(W)
     G = filter_matrix(r, W.dtype.name)
-    half = (G @ W.reshape(r, -1)).reshape(8, r, C * J)
-    return (G @ half).reshape(POINTS, C, J)
+    np.matmul(G, W.reshape(r, -1), out=half.reshape(8, -1))
+    np.matmul(G, half, out=What.reshape(8, 8, -1))
 
 
-def filter_gradient(dWhat: np.ndarray, r: int) -> np.ndarray:
-    """Return dW (r, r, C, J) of dŴ (64, C, J)."""
-    _, C, J = dWhat.shape
-    G = filter_matrix(r, dWhat.dtype.name)
-    half = (G.T @ dWhat.reshape(8, -1)).reshape(r, 8, C * J)
-    return (G.T @ half).reshape(r, r, C, J)
+def filter_gradient(dWhat: np.ndarray, half: np.ndarray, dW: np.ndarray) -> None:
+    """Set dW (r, r, C, J) = Gᵀ dŴ G for dŴ (64, C, J); half (r, 8, C·J) is scratch."""
+    r = len(dW)
+    G = filter_matrix(r, dW.dtype.name)
+    np.matmul(G.T, dWhat.reshape(8, -1), out=half.reshape(r, -1))
+    np.matmul(G.T, half, out=dW.reshape(r, r, -1))
 
 
 # In one direction: Bᵀ and its adjoint B, Aᵀ and its adjoint A. Each reads rows of n elements of x
