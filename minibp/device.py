@@ -4,7 +4,7 @@ Arrays carry their device: `namespace` reads it off them, and there is no global
 Nothing moves between host and device but through `Device.asarray` and `Device.to_host`.
 """
 
-import importlib.util
+import importlib
 import os
 import sys
 from collections import Counter
@@ -132,7 +132,7 @@ def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = 
     if kernels == "auto":
         kernels = "compiled" if has_numba() else "plain"
     if kernels == "compiled" and not has_numba():
-        raise DeviceError(f"kernels 'compiled' need Numba, which is not installed: {NUMBA}.")
+        raise DeviceError(f"kernels 'compiled' need Numba, which cannot be imported: {NUMBA}.")
     return Device(kernels, threads)
 
 
@@ -142,8 +142,12 @@ def available_cores() -> int:
 
 
 def has_numba() -> bool:
-    """Return whether Numba is installed."""
-    return importlib.util.find_spec("numba") is not None
+    """Return whether Numba is installed, and works with the NumPy that is."""
+    try:
+        importlib.import_module("numba")
+    except ImportError:
+        return False
+    return True
 
 
 def namespace(*arrays: Array) -> ModuleType:

@@ -5,6 +5,7 @@ from typing import Any
 import numpy as np
 
 from minibp.device import Array
+from minibp.errors import InputError
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Layer, Linear, MaxPool2D, ReLU
 
 LARGEST_WINDOW = 127  # a place in a window is kept in a byte
@@ -31,15 +32,15 @@ def fused_units(layers: list[Layer], ops: Any) -> list[Any]:
 def _block(layers: list[Layer]) -> "Block | None":
     """Return the block that the list begins with, or None."""
     first = layers[0]
-    if not isinstance(first, Conv2D | Linear):
+    if type(first) not in (Conv2D, Linear):  # a user's own layer, derived from one, runs itself
         return None
     taken = [first]
     for kind in (BatchNorm, ReLU):
-        if len(taken) < len(layers) and isinstance(layers[len(taken)], kind):
+        if len(taken) < len(layers) and type(layers[len(taken)]) is kind:
             taken.append(layers[len(taken)])
     if isinstance(first, Linear):
         return Block(taken)
-    if len(taken) == len(layers) or not isinstance(layers[len(taken)], MaxPool2D | AvgPool2D):
+    if len(taken) == len(layers) or type(layers[len(taken)]) not in (MaxPool2D, AvgPool2D):
         return None
     taken.append(layers[len(taken)])
     window = taken[-1].window
@@ -54,6 +55,7 @@ class Block:
     def __init__(self, layers: list[Layer]):
         self.layers, self.weighted = layers, layers[0]
         self.bn = next((layer for layer in layers if isinstance(layer, BatchNorm)), None)
+        self._shape: tuple[int, ...] = ()  # of the last output
         relu = any(isinstance(layer, ReLU) for layer in layers)
         self.ops = (
             _conv_ops(layers, relu) if isinstance(layers[0], Conv2D) else _dense(layers, relu)
@@ -63,6 +65,8 @@ class Block:
         """Return the last layer's output for X (B, H, W, C) or (B, I)."""
         layer, bn = self.weighted, self.bn
         layer.check_input(X, f"({'B, H, W' if X.ndim == 4 else 'B'}, {layer.W.shape[-2]})")
+        if bn is not None:
+            bn.check_input(layer.W)
         scale, shift = self._scale_and_shift()
         stored = bn.stored_moments(X) if bn is not None and not train else None
         eps = bn.eps if bn is not None else 0.0
@@ -72,6 +76,7 @@ class Block:
         layer.remember(train, X=X)
         if bn is not None:
             bn.remember(train, mean=mean, std=std)
+        self._shape = Y.shape
         return Y
 
     def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
@@ -79,6 +84,11 @@ class Block:
         layer, bn = self.weighted, self.bn
         (X,) = layer.recall("X")
         mean, std = bn.recall("mean", "std") if bn else (None, None)
+        if dY.shape != self._shape or dY.dtype != layer.W.dtype:
+            raise InputError(
+                f"layer {self.layers[-1].name!r}: dY has shape {dY.shape} and dtype {dY.dtype}, "
+                f"expected {self._shape} and {layer.W.dtype}."
+            )
         V = layer.V if need_dX else None  # Eq. 2: the only use of V
         scale, _ = self._scale_and_shift()
         learns = bn is not None and bn.scale is not None

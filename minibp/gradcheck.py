@@ -114,7 +114,7 @@ def gradcheck(
     (True, ['W', 'X', 'any V'])
     """
     network = isinstance(subject, Network)
-    if network and subject.units != subject.layers:
+    if network and subject.fused:
         raise InputError("this network is fused: check it as it was before fuse().")
     device = subject.device if network else device or get_device("cpu")
     layers = subject.layers if network else [subject]

@@ -40,6 +40,7 @@ class Network:
             raise InputError(f"layers need distinct names, got {', '.join(names)}.")
         self.layers = layers
         self.units: list[Any] = list(layers)  # what runs one after the other: see `fuse`
+        self.fused = False
         self.weighted = [layer for layer in layers if isinstance(layer, WeightedLayer)]
         self.rule = rule
         self.streams = streams or Streams(seed=0)
@@ -67,7 +68,7 @@ class Network:
         for unit in self.units:
             outputs.append(unit.forward(outputs[-1], train=train))
         self._outputs, self._errors = outputs if train else [], []
-        return outputs[-1]
+        return outputs[-1] if train or not self.fused else outputs[-1].copy()
 
     def backward(self, dN: Array) -> None:
         """Send dN = ∂E/∂N down through every V; sets each layer's `grads`.
@@ -86,8 +87,8 @@ class Network:
         For training: faster, and with less memory. What the fused layers hand to each other is then
         None in a trace, and arrays of one step are overwritten in the next.
         """
-        if self.ops is not plain:
-            self.units = fused_units(self.layers, self.ops)
+        if self.ops is not plain and not self.fused:
+            self.units, self.fused = fused_units(self.layers, self.ops), True
 
     def refresh_feedback(self) -> None:
         """Set every V from its W by the rule; to be called after each update of W (Sec. 2)."""
@@ -128,6 +129,8 @@ class Network:
         if self.rule is None:
             return
         for layer in self.weighted:
+            if layer.name in self.symmetric:
+                continue
             rng = self.streams[f"feedback/{layer.name}"].at(self.updates)
             self.drawn[layer.name] = self.rule.draw(layer.W.shape, rng)
 

@@ -1,5 +1,6 @@
 """One run: one network, one learning rate, one batch schedule. It takes arrays, not file names."""
 
+import contextvars
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -16,6 +17,7 @@ from minibp.errors import InputError
 from minibp.losses import softmax_cross_entropy
 from minibp.models import build_network, input_shape
 from minibp.network import Network
+from minibp.ops.tiers import working
 from minibp.optim import Optimizer, build_optimizer
 from minibp.rng import Streams
 from minibp.schedule import BatchSchedule, rate_at, rate_drops
@@ -50,16 +52,17 @@ def estimate_moments(
 
 
 def ahead(batches: Iterator) -> Iterator:
-    """Yield the same batches, each prepared in a thread while the one before is in use.
+    """Yield the same batches, each made in a thread while the one before is in use.
 
     >>> list(ahead(iter("abc")))
     ['a', 'b', 'c']
     """
     end = object()
     with ThreadPoolExecutor(1) as thread:
-        coming = thread.submit(next, batches, end)
+        context = contextvars.copy_context()  # numpy.errstate goes along
+        coming = thread.submit(context.run, next, batches, end)
         while (batch := coming.result()) is not end:
-            coming = thread.submit(next, batches, end)
+            coming = thread.submit(context.run, next, batches, end)
             yield batch
 
 
@@ -133,7 +136,7 @@ class Run:
         epoch, start = len(self.history) + 1, time.perf_counter()
         record: dict[str, Any] = {"epoch": epoch}
         # A diverging run overflows here; the checks for finite values see it and record it.
-        with np.errstate(over="ignore", invalid="ignore"):
+        with np.errstate(over="ignore", invalid="ignore"), working(self.network.ops):
             try:
                 record["loss"] = self._train_epoch(epoch, on_step)
                 self._estimate_moments(epoch)
@@ -187,31 +190,32 @@ class Run:
             elif kind == "moments":
                 setattr(layer, name, array)
             elif kind == "feedback":
-                self.network.drawn[layer_name][name] = array
+                self.network.drawn[layer_name][name] = array.copy()
             elif kind == "momentum":
-                self.optimizer.memory[f"{layer_name}/{name}"] = array
+                self.optimizer.memory[f"{layer_name}/{name}"][...] = array
         self.network.updates = meta["updates"]
         self.network.apply_rule()
-        self.history, self.diverged_epoch = meta["history"], meta["diverged_epoch"]
+        self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
 
-    def _batch(self, X: np.ndarray, y: np.ndarray, rows: Any) -> tuple[Array, Array]:
-        return self.device.asarray(self.prepare(X[rows])), self.device.asarray(y[rows])
+    def _on_device(self, batches: Iterator) -> Iterator[tuple[Array, Array]]:
+        for X, y in ahead(batches):
+            yield self.device.asarray(X), self.device.asarray(y)
 
-    def _train_batches(self, stream: str, epoch: int) -> Iterator[tuple[Array, Array]]:
+    def _train_batches(self, stream: str, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order = self.streams[stream].at(epoch).permutation(len(self.data.y_train))
         size = self.plan.batch_schedule.at(epoch)
         for k in range(self.steps_per_epoch(epoch)):
             rows = order[k * size : (k + 1) * size]
-            yield self._batch(self.data.X_train, self.data.y_train, rows)
+            yield self.prepare(self.data.X_train[rows]), self.data.y_train[rows]
 
     def _test_batches(self, X: np.ndarray, y: np.ndarray, size: int) -> Iterator:
         for k in range(0, len(y), size):
-            yield self._batch(X, y, slice(k, k + size))
+            yield self.prepare(X[k : k + size]), y[k : k + size]
 
     def _train_epoch(self, epoch: int, on_step: Callable) -> float:
         self.optimizer.rate = rate_at(epoch, self.plan.rate, self.plan.drops)
         total, seen = 0.0, 0
-        for X, labels in ahead(self._train_batches("shuffle", epoch)):
+        for X, labels in self._on_device(self._train_batches("shuffle", epoch)):
             E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
             total, seen = total + E * len(labels), seen + len(labels)
             loss = float(E) if self.device.blocking else None
@@ -228,19 +232,21 @@ class Run:
             return
         settings = self.plan.settings
 
-        def batches() -> Iterator[Array]:
+        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
             left = settings.bn_batches
             while True:  # cycling where the training set has fewer batches
-                for X, _ in self._train_batches("moments", epoch):
-                    yield X
+                for batch in self._train_batches("moments", epoch):
+                    yield batch
                     left -= 1
                     if left == 0:
                         return
 
-        estimate_moments(self.network, ahead(batches()), settings.bn_alpha, settings.bn_average)
+        inputs = (X for X, _ in self._on_device(batches()))
+        estimate_moments(self.network, inputs, settings.bn_alpha, settings.bn_average)
 
     def _diagnostic_batch(self, epoch: int) -> tuple[Array, Array]:
-        return next(self._train_batches("shuffle", epoch))
+        X, y = next(self._train_batches("shuffle", epoch))
+        return self.device.asarray(X), self.device.asarray(y)
 
     def _evaluate(self) -> dict[str, float]:
         errors = {"error": self._error(self.data.X_test, self.data.y_test)}
@@ -251,7 +257,7 @@ class Run:
     def _error(self, X: np.ndarray, y: np.ndarray, size: int = 100) -> float:
         """Return the error rate in percent; raise Diverged if an output is not finite."""
         wrong, unusable = 0, 0
-        for inputs, labels in ahead(self._test_batches(X, y, size)):
+        for inputs, labels in self._on_device(self._test_batches(X, y, size)):
             N = self.network.forward(inputs, train=False)
             wrong = wrong + metrics.count_wrong(N, labels)
             unusable = unusable + (~self.device.xp.isfinite(N)).sum()

@@ -13,24 +13,31 @@ from minibp.feedback import (
 )
 from minibp.layers import WeightedLayer
 from minibp.network import Network
-from minibp.ops import plain
 from minibp.optim import Optimizer
 
 
 def update(network: Network, optimizer: Optimizer) -> None:
     """Do `optimizer.step()` and `network.refresh_feedback()`.
 
-    The compiled tier has one pass over memory for both, for the rules of Section 2; for one of a
-    user's, V follows in a second pass.
+    A fused network has one pass over memory for both, for the rules of Section 2; for one of a
+    user's, V follows in a second pass. It writes to the arrays that are there, so it is not for an
+    optimizer or a network whose class has methods of its own, nor for arrays that are no one piece.
     """
-    if network.ops is plain:
+    ours = type(optimizer).step is Optimizer.step and type(network) is Network
+    if network.fused and ours and _in_one_piece(optimizer):
+        _update_fused(network, optimizer)
+    else:
         optimizer.step()
         network.refresh_feedback()
-    else:
-        _update_compiled(network, optimizer)
 
 
-def _update_compiled(network: Network, optimizer: Optimizer) -> None:
+def _in_one_piece(optimizer: Optimizer) -> bool:
+    arrays = [layer.params[name] for layer, name, *_ in optimizer.slots]
+    flags = [array.flags for array in (*arrays, *optimizer.memory.values())]
+    return all(flag.c_contiguous and flag.writeable for flag in flags)
+
+
+def _update_fused(network: Network, optimizer: Optimizer) -> None:
     from minibp.ops.cpu.update import KEEP, update_and_refresh
 
     rule, signed = network.rule, {}
@@ -80,7 +87,11 @@ def _feedback(network: Network, layer: WeightedLayer) -> tuple[Any, ...]:
     from minibp.ops.cpu.update import CONSTANT, FLIPPED, MAGNITUDE
 
     rule, drawn = network.rule, network.drawn[layer.name]
-    V = network.made_V[layer.name].reshape(-1)
+    V = network.made_V.get(layer.name)
+    kept = (layer.W, *drawn.values())
+    if V is None or any(np.may_share_memory(V, array) for array in kept):
+        V = network.made_V[layer.name] = np.empty_like(layer.W)  # another rule's was not its own
+    V = V.reshape(-1)
     kind = layer.W.dtype.type
     if isinstance(rule, Uniform | NormalizedUniform):
         c = 1 if isinstance(rule, Uniform) else 1 / math.prod(layer.W.shape[:-1])

@@ -319,6 +319,7 @@ def whole_runs(args: argparse.Namespace) -> dict[str, float]:
     """Return the seconds of the main job, and of one MNIST epoch."""
     import tempfile
 
+    threads = ["--threads", str(args.threads)] if args.threads else []
     script, seconds = Path(__file__).with_name("train.py"), {}
     jobs = {
         "digits, 65 epochs, 5 rates": ["--feedback", "frSF", "--bn", "--bm"],
@@ -332,7 +333,7 @@ def whole_runs(args: argparse.Namespace) -> dict[str, float]:
         with tempfile.TemporaryDirectory() as folder:
             command = [sys.executable, script, "--quiet", "--out", f"{folder}/out", *flags]
             start = time.perf_counter()
-            subprocess.run([*command, "--kernels", args.kernels], check=True)
+            subprocess.run([*command, "--kernels", args.kernels, *threads], check=True)
             seconds[name] = time.perf_counter() - start
         print(f"{name}: {seconds[name]:.1f} s", flush=True)
     return seconds

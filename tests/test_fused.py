@@ -6,12 +6,14 @@ import numpy as np
 import pytest
 from conftest import make_device
 
-from minibp import Condition, Network, Settings, build_network, build_optimizer
+from minibp import Condition, Network, Settings, build_network, build_optimizer, gradcheck
+from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
 from minibp.fused import Block
 from minibp.layers import BatchNorm, Conv2D, Flatten, Linear, MaxPool2D, ReLU
 from minibp.losses import softmax_cross_entropy
 from minibp.models import NETWORKS, input_shape
+from minibp.optim import Optimizer
 from minibp.train import estimate_moments, step
 from minibp.update import update
 
@@ -238,3 +240,112 @@ def test_the_same_bits_from_run_to_run(head):
 
     for a, b in zip(weights(), weights(), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+class Clipped(Optimizer):
+    """A user's own."""
+
+    def step(self):
+        for layer, name, *_ in self.slots:
+            layer.params[name] -= self.rate * layer.grads[name].clip(-1, 1)
+
+
+def test_a_users_own_optimizer_is_asked():
+    X, labels = batch("mnist")
+    nets = pair("mnist", "frSF")
+    for net in nets:
+        built = build_optimizer(net, net.condition, rate=0.1)
+        step(net, Clipped(built.slots, built.rate, built.momentum), X, labels)
+    for a, b in zip(nets[1].weighted, nets[0].weighted, strict=True):
+        close(a.W, b.W)
+        close(a.V, b.V)
+
+
+def test_a_users_own_layer_runs_itself():
+    class Leaky(ReLU):
+        def forward(self, N, *, train):
+            return super().forward(N, train=train) + 0.1 * N
+
+        def backward(self, dY, *, need_dX=True):
+            return super().backward(dY) + 0.1 * dY
+
+    rng = np.random.default_rng(0)
+    W1, W2 = rng.normal(size=(6, 4)), rng.normal(size=(4, 5))
+    nets = [
+        Network(
+            [Linear(W1.copy(), name="fc1"), Leaky(name="f"), Linear(W2.copy(), name="fc2")],
+            device=make_device(kernels),
+        )
+        for kernels in ("plain", "compiled")
+    ]
+    nets[1].fuse()
+    assert_same_pass(*nets, rng.normal(size=(B, 6)), rng.integers(0, 5, B))
+
+
+def test_weights_that_are_no_one_piece_learn_all_the_same():
+    rng = np.random.default_rng(0)
+    net = Network([Linear(rng.normal(size=(5, 6)).T, name="fc1")], device=make_device("compiled"))
+    assert not net.layers[0].W.flags.c_contiguous
+    net.fuse()
+    before = net.layers[0].W.copy()
+    step(net, build_optimizer(net, net.condition, 0.1), rng.normal(size=(B, 6)), np.arange(B) % 5)
+    assert (before != net.layers[0].W).any()
+
+
+@pytest.mark.parametrize("head", ["SGD", "RndF"])
+def test_another_rule_later_writes_to_arrays_of_its_own(head):
+    _, net = pair("mnist", head)
+    optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-4), batch("mnist")
+    kept = {name: drawn["R"].copy() for name, drawn in net.drawn.items() if "R" in drawn}
+    step(net, optimizer, X, labels)
+    net.rule = Condition.parse("uSF").rule()
+    step(net, optimizer, X, labels)
+    for layer in net.weighted:
+        np.testing.assert_array_equal(layer.V, np.sign(layer.W))
+        assert len(np.unique(layer.W)) > 3
+    for name, R in kept.items():
+        np.testing.assert_array_equal(net.drawn[name]["R"], R)
+
+
+def test_an_unfused_network_leaves_earlier_arrays_alone():
+    net = build_network("mnist", 5, Condition.parse("brSF"), make_device("compiled"))
+    optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-4), batch("mnist")
+    X = X.astype("float32")
+    step(net, optimizer, X, labels)
+    V, g = net.weighted[0].V, net.weighted[0].grads["W"]
+    kept = V.copy(), g.copy()
+    step(net, optimizer, X, labels)
+    np.testing.assert_array_equal(V, kept[0])
+    np.testing.assert_array_equal(g, kept[1])
+    assert net.weighted[0].V is not V
+
+
+def test_evaluations_of_a_fused_network_do_not_overwrite_each_other():
+    _, net = pair("mnist", "frSF")
+    first = net.forward(batch("mnist", 1)[0], train=False)
+    kept = first.copy()
+    net.forward(batch("mnist", 2)[0], train=False)
+    np.testing.assert_array_equal(first, kept)
+
+
+def test_an_error_of_another_shape_is_refused():
+    _, net = pair("mnist", "SGD")
+    net.forward(batch("mnist")[0], train=True)
+    with pytest.raises(InputError, match=r"'fc4': dY has shape \(5, 5\).*expected \(7, 5\)"):
+        net.backward(np.zeros((5, 5)))
+    with pytest.raises(InputError, match="dtype float32"):
+        net.backward(np.zeros((7, 5), "float32"))
+
+
+def test_batch_norm_of_another_width_is_refused():
+    layers = [Linear(np.zeros((6, 4)), name="fc1"), BatchNorm(3, name="bn1")]
+    net = Network(layers, device=make_device("compiled"))
+    net.fuse()
+    with pytest.raises(InputError, match="'bn1' expects 3 features"):
+        net.forward(np.zeros((2, 6)), train=True)
+
+
+def test_a_fused_network_is_not_for_gradient_checks():
+    _, net = pair("mnist", "SGD")
+    with pytest.raises(InputError, match="before fuse"):
+        gradcheck(net, *batch("mnist"))

@@ -46,8 +46,6 @@ def test_a_device_that_forbids_transfers_trains_to_the_same_bits(head, batches):
 def test_steps_move_nothing_but_redrawn_feedback(device, head, batches):
     moved = train(device, head, batches)[2]
     redrawn = 3 * 4 * 2 if head.startswith("brSF") else 0  # 3 steps, 4 layers, M and S
-    if device.kernels == "compiled":
-        redrawn = 0  # its kernels draw them where they are needed
     assert dict(moved) == ({"to device": redrawn} if redrawn else {})
 
 

@@ -31,7 +31,9 @@ def test_the_main_job_without_numba(tmp_path):
 def test_get_device_without_numba(monkeypatch):
     monkeypatch.setitem(sys.modules, "numba", None)
     assert get_device("cpu").kernels == "plain"
-    with pytest.raises(DeviceError, match="need Numba, which is not installed: pip install numba"):
+    with pytest.raises(
+        DeviceError, match="need Numba, which cannot be imported: pip install numba"
+    ):
         get_device("cpu", kernels="compiled")
 
 

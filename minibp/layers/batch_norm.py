@@ -33,12 +33,7 @@ class BatchNorm(Layer):
         self.std: Array | None = None
 
     def forward(self, X: Array, *, train: bool) -> Array:
-        if X.shape[-1] != self.features:
-            raise InputError(f"layer {self.name!r} expects {self.features} features, got {X.shape}")
-        if self.scale is not None and X.dtype != self.scale.dtype:
-            raise InputError(
-                f"layer {self.name!r} computes in {self.scale.dtype}, got X in {X.dtype}."
-            )
+        self.check_input(X)
         if train:
             Xhat, mean, std = self.ops.normalize(X, self.eps)
             self.remember(train, Xhat=Xhat, mean=mean, std=std)
@@ -60,6 +55,15 @@ class BatchNorm(Layer):
             }
             dY = dY * spread(self.scale, dY)
         return self.ops.normalize_dX(dY, Xhat, std) if need_dX else None
+
+    def check_input(self, X: Array) -> None:
+        """Raise unless X (…, C) has as many features as this layer, and its scale's dtype."""
+        if X.shape[-1] != self.features:
+            raise InputError(f"layer {self.name!r} expects {self.features} features, got {X.shape}")
+        if self.scale is not None and X.dtype != self.scale.dtype:
+            raise InputError(
+                f"layer {self.name!r} computes in {self.scale.dtype}, got X in {X.dtype}."
+            )
 
     def stored_moments(self, X: Array) -> tuple[Array, Array]:
         """Return the mean and std to evaluate X with; raise RuntimeError if there are none yet."""

@@ -1,5 +1,6 @@
 """Which code does the arithmetic of a device: the plain tier, or the compiled one."""
 
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from minibp.device import Device
@@ -16,3 +17,13 @@ def ops_for(device: Device) -> Any:
     from minibp.ops.cpu.workspace import Workspace
 
     return CompiledOps(Workspace(Team(device.threads)))
+
+
+def working(ops: Any) -> AbstractContextManager:
+    """Return what to enter for long work with these operations: within it no library's threads get
+    in the way of theirs."""
+    if ops is plain:
+        return nullcontext()
+    from minibp.ops.cpu.threads import ONE_BLAS_THREAD
+
+    return ONE_BLAS_THREAD

@@ -60,7 +60,7 @@ class CompiledOps:
         X, dN = usable(X), usable(dN)
         W_shape = (*kernel, X.shape[3], dN.shape[3])
         way = self.convolution(X.shape, W_shape, stride, padding, X.dtype, dX=False)
-        self._check(dN.shape[1:], (way.OH, way.OW, way.J))
+        self._check(dN.shape, (len(X), way.OH, way.OW, way.J))
         dW = self.result("dW", W_shape, X.dtype)
 
         def share(worker: int, begin: int, end: int) -> None:
@@ -76,7 +76,7 @@ class CompiledOps:
     ) -> Array:
         way = self.convolution(shape, V.shape, stride, padding, dN.dtype, dX=True)
         dN, V = usable(dN), usable(V)
-        self._check(dN.shape[1:], (way.OH, way.OW, way.J))
+        self._check(dN.shape, (shape[0], way.OH, way.OW, way.J))
         dX = self.result("dX", shape, dN.dtype)
         way.set_feedback(V)
 
@@ -87,7 +87,7 @@ class CompiledOps:
         self.team.run(share, len(dN))
         return dX
 
-    # The fully connected layer: threads share the longer side of each product
+    # The fully connected layer: threads share the outputs forward, the inputs backward
 
     def linear(self, X: Array, W: Array, b: Array | None) -> Array:
         N = self.result("N", (len(X), W.shape[1]), X.dtype)
@@ -121,6 +121,7 @@ class CompiledOps:
         return Y
 
     def relu_dN(self, N: Array, dY: Array) -> Array:
+        self._check(dY.shape, N.shape)
         dN = self.result("dN", N.shape, N.dtype)
         n, d, out = usable(N).reshape(-1), usable(dY).reshape(-1), dN.reshape(-1)
         self.spread(lambda _, a, e: elementwise.relu_dN(n[a:e], d[a:e], out[a:e]), N.size)
@@ -145,6 +146,7 @@ class CompiledOps:
         return Y, first
 
     def max_pool_dX(self, dY: Array, first: Array, shape, window: Pair, stride: int, padding):
+        self._check(dY.shape, first.shape)
         if first.dtype != np.int8:
             return plain.max_pool_dX(dY, first, shape, window, stride, padding)
         dY, dX = usable(dY), self.result("dX", shape, dY.dtype)
@@ -165,6 +167,8 @@ class CompiledOps:
         return Y
 
     def avg_pool_dX(self, dY: Array, shape, window: Pair, stride: int, padding: Padding) -> Array:
+        pooled = output_size(*shape[1:3], window, stride, padding)
+        self._check(dY.shape, (shape[0], *pooled, shape[3]))
         dY, dX = usable(dY), self.result("dX", shape, dY.dtype)
         none = np.empty((len(dY), 0, 0, 0), np.int8)
         geometry = (*window, stride, padding[0], padding[2])
@@ -200,6 +204,7 @@ class CompiledOps:
         return Xhat, mean, std
 
     def normalize_dX(self, dXhat: Array, Xhat: Array, std: Array) -> Array:
+        self._check(dXhat.shape, Xhat.shape)
         C = Xhat.shape[-1]
         d, x = usable(dXhat).reshape(-1, C), usable(Xhat).reshape(-1, C)
         sums, zero, one = np.zeros((self.team.threads, 2, C)), np.zeros_like(std), np.ones_like(std)
@@ -227,4 +232,4 @@ class CompiledOps:
     @staticmethod
     def _check(given: tuple[int, ...], expected: tuple[int, ...]) -> None:
         if given != expected:
-            raise ValueError(f"each dN has shape {given}, expected {expected}.")
+            raise ValueError(f"the error has shape {given}, expected {expected}.")

@@ -110,7 +110,7 @@ class Winograd(Convolution):
             total = self.scratch("sum", worker, 64, self.C, self.J)
             add_products(self._U(worker, X, a, e), M, total, first)
         if dX is not None:
-            dU = self.scratch("U", worker, 64, (e - a) * self.tiles, self.C)
+            dU = self.scratch("inputs", worker, 64, (e - a) * self.tiles, self.C)
             np.matmul(M, self.Vhat, out=dU)
             P, n = self._P("Q", worker), self.Tx * self.C
             S, R = self.scratch("S", worker, 8, 8, n), self.scratch("R", worker, 8, n)
@@ -124,14 +124,14 @@ class Winograd(Convolution):
             winograd.filter_gradient(self._total(workers, (64, self.C, self.J)), half, dW)
 
     def _U(self, worker, X, a, e):
-        U = self.scratch("U", worker, 64, (e - a) * self.tiles, self.C)
+        U = self.scratch("inputs", worker, 64, (e - a) * self.tiles, self.C)
         S = self.scratch("S", worker, 8, self.m * (self.Tx + 8 // self.m - 1) * self.C)
         P = self._P("P", worker)
         winograd.transform_inputs(X, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, U)
         return U
 
     def _M(self, worker, images):
-        return self.scratch("M", worker, 64, images * self.tiles, self.J)
+        return self.scratch("products", worker, 64, images * self.tiles, self.J)
 
     def _P(self, name, worker):
         shape = (self.Ty * self.m + 8 - self.m, self.m, self.Tx + 8 // self.m - 1, self.C)
@@ -163,7 +163,7 @@ class Polyphase(Winograd):
     def set_filters(self, W) -> None:
         kh, kw, C, J = self.W_shape
         s, r = self.s, self.r
-        full = self.work.array(("full", self.W_shape), (r * s, r * s, C, J), self.dtype)
+        full = self.work.array(("full", s, self.W_shape), (r * s, r * s, C, J), self.dtype)
         full[:kh, :kw] = W  # the rest is zero, and stays so
         parts = full.reshape(r, s, r, s, C, J).transpose(0, 2, 1, 3, 4, 5)
         phased = self.work.array("phased", (r, r, s * s * C, J), self.dtype)
@@ -208,13 +208,13 @@ class Columns(Convolution):
         self.V = V
 
     def outputs(self, worker, X, a, e, b, N):
-        wide = self.scratch("wide", worker, e - a, self.OH, self.width, self.J)
+        wide = self.scratch("products", worker, e - a, self.OH, self.width, self.J)
         np.matmul(self._columns(worker, X, a, e).T, self.W2, out=wide.reshape(-1, self.J))
         narrow(wide, b, N)
 
     def gradients(self, worker, X, a, e, dN, dX, first):
         if X is not None:
-            wide = self.scratch("wide", worker, e - a, self.OH, self.width, self.J)
+            wide = self.scratch("products", worker, e - a, self.OH, self.width, self.J)
             widen(dN, wide)
             # Image by image: one product over all positions would be too long for the cache.
             columns = self._columns(worker, X, a, e).reshape(self.K, e - a, -1).transpose(1, 0, 2)
@@ -230,9 +230,11 @@ class Columns(Convolution):
         dW[...] = self._total(workers, (self.K, self.J)).reshape(dW.shape)
 
     def _columns(self, worker, X, a, e):
-        out = self.scratch("columns", worker, self.K, (e - a) * self.OH * self.width)
+        out = self.scratch("inputs", worker, self.K, (e - a) * self.OH * self.width)
         top, left, stride = self.padding[0], self.padding[2], self.stride
         shape = (self.C, self.rows, stride, self.width)
-        P = self.work.array(("planes", worker, shape, self.padding), shape, self.dtype)
+        P = self.work.array(
+            ("planes", worker, shape, self.padding, self.H, self.W), shape, self.dtype
+        )
         columns(X, a, e, self.kh, self.kw, stride, top, left, self.OH, P, out)
         return out

@@ -53,14 +53,15 @@ def finish(N, b, mean, inverse, scale, shift, normalize, relu, eps, own, Y, a, e
 def undo(dY, Y, N, mean, inverse, scale, normalize, relu, dN, db, dscale, dshift, a, e):
     """dN (B, J) of dY (B, J) for features a … e, and their sums."""
     B, n = N.shape[0], e - a
-    zero, part = N.dtype.type(0), N.dtype.type(1) / N.dtype.type(B)
+    zero, one = N.dtype.type(0), N.dtype.type(1)
+    part = one / N.dtype.type(B)
     mean, inverse, scale = mean[a:e], inverse[a:e], scale[a:e]
     db, dscale, dshift = db[a:e], dscale[a:e], dshift[a:e]
     db[:] = zero
     for i in range(B):
         d, y, out = dY[i, a:e], Y[i, a:e], dN[i, a:e]
         for j in range(n):
-            out[j] = d[j] if not relu or y[j] > zero else zero
+            out[j] = d[j] * (one if not relu or y[j] > zero else zero)
     if normalize:
         dscale[:] = zero
         dshift[:] = zero

@@ -15,10 +15,10 @@ def relu(N, Y):
 
 @kernel
 def relu_dN(N, dY, dN):
-    """dN = dY where N > 0, else 0, 1-D."""
-    zero = N.dtype.type(0)
+    """dN = dY ∘ [N > 0], 1-D."""
+    zero, one = N.dtype.type(0), N.dtype.type(1)
     for i in range(N.size):
-        dN[i] = dY[i] if N[i] > zero else zero
+        dN[i] = dY[i] * (one if N[i] > zero else zero)  # a product: NaN and ∞ go through
 
 
 @kernel

@@ -74,7 +74,7 @@ def max_pool(X, kh, kw, stride, top, left, relu, Y, code):
 def max_pool_dX(dY, code, kh, kw, stride, top, left, dX):
     """dX (B, H, W, C): each dY goes whole to the place in its code, or nowhere."""
     H, W, C = dX.shape[1:]
-    zero = dX.dtype.type(0)
+    zero, one = dX.dtype.type(0), dX.dtype.type(1)
     apart = stride >= kh and stride >= kw  # no two windows share a pixel
     for b in range(dX.shape[0]):
         image = dX[b]
@@ -91,10 +91,10 @@ def max_pool_dX(dY, code, kh, kw, stride, top, left, dX):
                         to, q = image[y, x], np.int8(i * kw + j)
                         if apart:
                             for c in range(C):
-                                to[c] = d[c] if place[c] == q else zero
+                                to[c] = d[c] * (one if place[c] == q else zero)
                         else:
                             for c in range(C):
-                                to[c] += d[c] if place[c] == q else zero
+                                to[c] += d[c] * (one if place[c] == q else zero)
 
 
 @kernel
@@ -137,7 +137,7 @@ def avg_pool(X, kh, kw, stride, top, left, relu, Y, code):
 def avg_pool_dX(dY, code, kh, kw, stride, top, left, relu, dX):
     """dX (B, H, W, C): each dY is shared equally by the cells of its window."""
     H, W, C = dX.shape[1:]
-    zero = dX.dtype.type(0)
+    zero, one = dX.dtype.type(0), dX.dtype.type(1)
     for b in range(dX.shape[0]):
         image = dX[b]
         image[:] = zero
@@ -160,4 +160,4 @@ def avg_pool_dX(dY, code, kh, kw, stride, top, left, relu, dX):
                 for x in range(W):
                     to, on = image[y, x], code[b, y, x]
                     for c in range(C):
-                        to[c] = to[c] if on[c] != 0 else zero
+                        to[c] *= one if on[c] != 0 else zero

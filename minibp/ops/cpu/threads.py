@@ -42,16 +42,20 @@ class Team:
         An exception of any share is raised once all have ended.
         """
         own, *others = self.shares(size)
+        if self._process != os.getpid():  # a fork leaves threads behind, and locks as they were
+            self._workers, self._busy, self._process = [], threading.Lock(), os.getpid()
         with ONE_BLAS_THREAD, self._busy:
-            workers = self._ready(len(others))
-            for number, (worker, share) in enumerate(zip(workers, others, strict=True)):
-                # The caller's context goes along: numpy.errstate is part of it.
-                context = contextvars.copy_context()
-                worker.begin((context.run, task, number + 1, *share))
+            while len(self._workers) < len(others):
+                self._workers.append(_Worker())
+            begun: list[tuple[_Worker, int]] = []
             try:
+                for number, share in enumerate(others):
+                    # The caller's context goes along: numpy.errstate is part of it.
+                    job = (contextvars.copy_context().run, task, number + 1, *share)
+                    begun.append((self._workers[number], self._workers[number].begin(job)))
                 task(0, *own)
             finally:
-                errors = [worker.join() for worker in workers]
+                errors = _join(begun)
             for error in errors:
                 if error is not None:
                     raise error
@@ -66,12 +70,20 @@ class Team:
         pairs = [(a, e) for a, e in pairwise(bounds) if a < e]
         return pairs or [(0, 0)]
 
-    def _ready(self, count: int) -> "list[_Worker]":
-        if self._process != os.getpid():  # a fork leaves threads behind
-            self._workers, self._process = [], os.getpid()
-        while len(self._workers) < count:
-            self._workers.append(_Worker())
-        return self._workers[:count]
+
+def _join(begun: "list[tuple[_Worker, int]]") -> list[BaseException | None]:
+    """Wait for every worker, whatever interrupts: each still writes to the arrays of its job."""
+    errors, interrupt = [], None
+    for worker, job in begun:
+        while True:
+            try:
+                errors.append(worker.join(job))
+                break
+            except KeyboardInterrupt as stop:
+                interrupt = stop
+    if interrupt is not None:
+        raise interrupt
+    return errors
 
 
 class _Worker:
@@ -88,15 +100,19 @@ class _Worker:
         queues = (self.jobs, self.done, self.begun, self.ended)
         threading.Thread(target=self._work, args=queues, daemon=True).start()
 
-    def begin(self, job: tuple) -> None:
-        """Have the worker call job[0](*job[1:])."""
+    def begin(self, job: tuple) -> int:
+        """Have the worker call job[0](*job[1:]), and return the job's number."""
         self.jobs.put(job)
         self.begun[0] += 1
+        return int(self.begun[0])
 
-    def join(self) -> BaseException | None:
+    def join(self, number: int) -> BaseException | None:
         """Wait for the job's end; return what it raised, if anything."""
-        spin(self.ended, self.begun[0] - 1, TURNS, 0)
-        return self.done.get()
+        spin(self.ended, number - 1, TURNS, 0)
+        while True:
+            ended, error = self.done.get()
+            if ended == number:  # an interrupted caller may not have fetched an earlier one
+                return error
 
     @staticmethod
     def _work(jobs: SimpleQueue, done: SimpleQueue, begun: np.ndarray, ended: np.ndarray) -> None:
@@ -105,14 +121,14 @@ class _Worker:
             job = jobs.get()
             if job is None:
                 return
+            raised = None
             try:
                 job[0](*job[1:])
             except BaseException as error:  # the caller raises it
-                done.put(error)
-            else:
-                done.put(None)
+                raised = error
+            done.put((int(ended[0]) + 1, raised))
             ended[0] += 1
-            del job  # what it refers to may be large
+            del job, raised  # what they refer to may be large
 
     def __del__(self) -> None:
         self.jobs.put(None)
@@ -151,5 +167,15 @@ class _OneBlasThread:
                 for lib, threads in zip(self._libraries or [], self._before, strict=True):
                     lib.set_num_threads(threads)
 
+    def after_fork(self) -> None:
+        """Forget, in a child process, what other threads of its parent were doing."""
+        self._lock = threading.Lock()
+        if self._inside:
+            for lib, threads in zip(self._libraries or [], self._before, strict=True):
+                lib.set_num_threads(threads)
+        self._inside = 0
+
 
 ONE_BLAS_THREAD = _OneBlasThread()
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=ONE_BLAS_THREAD.after_fork)

@@ -24,8 +24,8 @@ import numpy as np
 
 from minibp.ops.cpu.jit import kernel
 
-POINTS = 64
 TILES = {5: 4, 7: 2}  # kernel side r: tile side m
+ORIGIN = np.intp(0)  # a plain 0 would have each function compiled a second time, for that value
 F = np.float32  # all coefficients are exact in single precision, so this suits double too
 
 
@@ -288,7 +288,7 @@ def transform_inputs(X, a, e, top, left, m, Ty, Tx, P, S, U):
                 for c in range(C):
                     to[c] = pixel[c]
         for ty in range(Ty):
-            _BT(flat_P, ty * m * row, down, flat_S, 0, row, row)
+            _BT(flat_P, ty * m * row, down, flat_S, ORIGIN, row, row)
             t = ((image - a) * Ty + ty) * n
             for k in range(8):
                 _BT(flat_S, k * row, along, flat_U, 8 * k * plane + t, plane, n)
@@ -313,7 +313,7 @@ def transform_inputs_adjoint(U, a, e, top, left, m, Ty, Tx, P, S, R, dX):
             for k in range(8):
                 _B(flat_U, k * plane + t, down, flat_S, k * n, 8 * n, n)
             for i in range(8):
-                _B(flat_S, 8 * i * n, along, flat_R, 0, n, n)
+                _B(flat_S, 8 * i * n, along, flat_R, ORIGIN, n, n)
                 for j in range(8):
                     at = ((ty * m + i) * m + j % m) * width + (j // m) * C
                     to, add = rows[at : at + n], flat_R[j * n : j * n + n]
@@ -346,9 +346,9 @@ def transform_outputs(M, a, e, m, Ty, Tx, S, R, b, N):
                     _AT2(flat_M, k * plane + t, down, flat_S, k * n, 8 * n, n)
             for i in range(min(m, OH - ty * m)):
                 if m == 4:
-                    _AT4(flat_S, 8 * i * n, along, flat_R, 0, n, n)
+                    _AT4(flat_S, 8 * i * n, along, flat_R, ORIGIN, n, n)
                 else:
-                    _AT2(flat_S, 8 * i * n, along, flat_R, 0, n, n)
+                    _AT2(flat_S, 8 * i * n, along, flat_R, ORIGIN, n, n)
                 for x in range(OW):
                     at = (x % m) * n + (x // m) * J
                     to, value = N[image, ty * m + i, x], flat_R[at : at + J]
@@ -381,9 +381,9 @@ def transform_outputs_adjoint(dN, a, e, m, Ty, Tx, S, R, M):
                     else:
                         to[:] = 0
             if m == 4:
-                _A4(flat_R, 0, down, flat_S, 0, m * n, m * n)
+                _A4(flat_R, ORIGIN, down, flat_S, ORIGIN, m * n, m * n)
             else:
-                _A2(flat_R, 0, down, flat_S, 0, m * n, m * n)
+                _A2(flat_R, ORIGIN, down, flat_S, ORIGIN, m * n, m * n)
             for k in range(8):
                 if m == 4:
                     _A4(flat_S, k * m * n, along, flat_M, 8 * k * plane + t, plane, n)

@@ -26,11 +26,6 @@ class Workspace:
             buffer = self._buffers[key] = np.zeros(size, dtype)
         return buffer[:size].reshape(shape)
 
-    @property
-    def nbytes(self) -> int:
-        """How many bytes are allocated."""
-        return sum(buffer.nbytes for buffer in self._buffers.values())
-
 
 def usable(x: np.ndarray) -> np.ndarray:
     """Return x itself if a kernel can take it, else a copy: contiguous, aligned and writable, so

@@ -230,7 +230,43 @@ def test_two_threads_with_an_ops_each(rng):
                 np.testing.assert_array_equal(result, expected)
 
 
+def test_scratch_of_one_image_size_does_not_leak_into_another():
+    """Padding is kept in memory that is shared between sizes: it must stay zero for each."""
+    rng, ops = np.random.default_rng(0), make()
+    W, where = rng.normal(size=(3, 3, 2, 4)), (2, (0, 0, 0, 1))
+    for width in (7, 6, 7):
+        X = rng.normal(size=(2, 5, width, 2))
+        agree(ops.conv2d(X, W, None, *where), plain.conv2d(X, W, None, *where))
+    W = rng.normal(size=(13, 13, 2, 4))
+    X = rng.normal(size=(2, 20, 20, 2))
+    for stride in (3, 2, 3):
+        where = (stride, (0, 0, 0, 0))
+        agree(ops.conv2d(X, W, None, *where), plain.conv2d(X, W, None, *where))
+
+
+def test_not_finite_errors_go_through():
+    X, dY = np.array([[-1.0, 1.0, -1.0, 1.0]]), np.array([[np.nan, np.nan, np.inf, np.inf]])
+    with np.errstate(invalid="ignore"):
+        expected = plain.relu_dN(X, dY)
+    np.testing.assert_array_equal(COMPILED.relu_dN(X, dY), expected)
+    assert np.isnan(expected[0, :3]).all()
+
+
+def test_errors_of_another_shape_are_refused():
+    X = np.zeros((3, 4, 4, 2))
+    with pytest.raises(ValueError, match="the error has shape"):
+        COMPILED.relu_dN(X, X[:2])
+    with pytest.raises(ValueError, match="the error has shape"):
+        COMPILED.normalize_dX(X[:2], X, np.ones(2))
+    window = ((2, 2), 2, (0, 0, 0, 0))
+    Y, first = COMPILED.max_pool(X, *window)
+    with pytest.raises(ValueError, match="the error has shape"):
+        COMPILED.max_pool_dX(Y[:2], first, X.shape, *window)
+    with pytest.raises(ValueError, match="the error has shape"):
+        COMPILED.avg_pool_dX(Y[:2], X.shape, *window)
+
+
 def test_dN_of_another_shape_is_refused():
     X, _, *where = conv_case()
-    with pytest.raises(ValueError, match=r"shape \(3, 3, 4\), expected \(9, 9, 4\)"):
+    with pytest.raises(ValueError, match=r"shape \(3, 3, 3, 4\), expected \(3, 9, 9, 4\)"):
         COMPILED.conv2d_dW(X, np.zeros((3, 3, 3, 4)), (5, 5), *where)

@@ -71,6 +71,68 @@ def test_a_team_works_after_a_fork():
     assert os.waitpid(child, 0)[1] == 0
 
 
+def test_an_interrupt_waits_for_the_workers_and_leaves_no_job_behind():
+    team, ended = Team(2), []
+
+    def interrupted(worker, *_):
+        if worker == 0:
+            raise KeyboardInterrupt
+        ended.append(worker)
+
+    for _ in range(3):
+        with pytest.raises(KeyboardInterrupt):
+            team.run(interrupted, 2)
+    assert ended == [1, 1, 1]
+    seen = []
+    team.run(lambda worker, *_: seen.append(worker), 2)
+    assert sorted(seen) == [0, 1]
+
+
+def test_an_interrupt_while_waiting_for_a_worker(monkeypatch):
+    from minibp.ops.cpu import threads
+
+    team, ended, real = Team(2), [], threads._Worker.join
+    calls = []
+
+    def join(worker, number):
+        calls.append(number)
+        if len(calls) == 1:
+            raise KeyboardInterrupt
+        return real(worker, number)
+
+    monkeypatch.setattr(threads._Worker, "join", join)
+    with pytest.raises(KeyboardInterrupt):
+        team.run(lambda worker, *_: ended.append(worker), 2)
+    assert sorted(ended) == [0, 1]  # the worker's share is done when the caller goes on
+    team.run(lambda worker, *_: ended.append(worker), 2)
+    assert sorted(ended) == [0, 0, 1, 1]
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="this system has no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_fork_while_the_team_works():
+    team, before, inside, go_on = Team(2), blas_threads(), threading.Event(), threading.Event()
+
+    def busy(worker, *_):
+        if worker == 0:
+            inside.set()
+            go_on.wait(10)
+
+    other = threading.Thread(target=team.run, args=(busy, 2))
+    other.start()
+    inside.wait(10)
+    child = os.fork()
+    if child == 0:
+        done = []
+        as_before = blas_threads() == before
+        team.run(lambda worker, *_: done.append(worker), 2)
+        os._exit(0 if as_before and sorted(done) == [0, 1] else 1)
+    status = os.waitpid(child, 0)[1]
+    go_on.set()
+    other.join()
+    assert status == 0
+
+
 def test_as_many_as_cores_by_default():
     assert Team().threads == available_cores() >= 1
     for bad in (0, -1, 1.5):
