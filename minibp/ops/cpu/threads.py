@@ -109,10 +109,12 @@ class _Worker:
     def join(self, number: int) -> BaseException | None:
         """Wait for the job's end; return what it raised, if anything."""
         spin(self.ended, number - 1, TURNS, 0)
-        while True:
+        # An interrupted caller may have left an earlier result behind, or lost this one.
+        while self.ended[0] < number or not self.done.empty():
             ended, error = self.done.get()
-            if ended == number:  # an interrupted caller may not have fetched an earlier one
+            if ended == number:
                 return error
+        return None
 
     @staticmethod
     def _work(jobs: SimpleQueue, done: SimpleQueue, begun: np.ndarray, ended: np.ndarray) -> None:

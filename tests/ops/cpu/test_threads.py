@@ -3,6 +3,7 @@ import threading
 
 import numpy as np
 import pytest
+import scipy.linalg  # noqa: F401 - has a BLAS of its own, which is to be counted from the start
 from hypothesis import given
 from hypothesis import strategies as st
 
