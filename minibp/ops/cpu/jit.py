@@ -2,7 +2,6 @@
 
 import numba
 
-# Not "nnan" and "ninf": infinities and NaN must go through as IEEE 754 has it.
-FASTMATH = {"contract", "reassoc", "nsz", "arcp"}
-
-kernel = numba.njit(nogil=True, cache=True, fastmath=FASTMATH, error_model="numpy")
+# No fast-math: a product and a sum could be fused here and not there, as the compiler sees fit, and
+# a process that compiles a kernel would not get the bits of one that loads it from the disk.
+kernel = numba.njit(nogil=True, cache=True, fastmath=False, error_model="numpy")
