@@ -1,6 +1,7 @@
 """The end of a training step: Eq. 3, and every V after its W."""
 
 import math
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -19,7 +20,8 @@ from minibp.optim import Optimizer
 def update(network: Network, optimizer: Optimizer) -> None:
     """Do `optimizer.step()` and `network.refresh_feedback()`.
 
-    A fused network has one pass over memory for both, for the rules of Section 2; for one of a
+    A fused network has one pass over memory for both, for the rules of Section 2, and leaves the
+    first layer's V, which its backward does not use, until it is asked for; for a rule of a
     user's, V follows in a second pass. It writes to the arrays that are there, so it is not for an
     optimizer or a network whose class has methods of its own, nor for arrays that are no one piece.
     """
@@ -40,12 +42,15 @@ def _in_one_piece(optimizer: Optimizer) -> bool:
 def _update_fused(network: Network, optimizer: Optimizer) -> None:
     from minibp.ops.cpu.update import KEEP, update_and_refresh
 
-    rule, signed = network.rule, {}
-    if type(rule) in SIGN_CONCORDANT:
+    rule, concordant = network.rule, type(network.rule) in SIGN_CONCORDANT
+    signed, deferred = {}, network.weighted[:1]
+    if concordant:
+        if rule.redraw == "batch":
+            deferred = []  # its M is drawn now or never
         signed = {
             layer: _feedback(network, layer)
             for layer in network.weighted
-            if layer.name not in network.symmetric
+            if layer.name not in network.symmetric and layer not in deferred
         }
     jobs, done = [], set()
     for layer, name, setting, decay, multiplier in optimizer.slots:
@@ -68,12 +73,17 @@ def _update_fused(network: Network, optimizer: Optimizer) -> None:
             update_and_refresh(*job, *_part(job[1].size, worker, network.ops.team.threads))
 
     network.ops.team.run(share, network.ops.team.threads)
-    if signed:
-        network.updates += 1
-        for layer, feedback in signed.items():
-            layer.V = feedback[4].reshape(layer.W.shape)
-    else:
+    if not concordant:
         network.refresh_feedback()
+        return
+    network.updates += 1
+    for layer, feedback in signed.items():
+        layer.V = feedback[4].reshape(layer.W.shape)
+    for layer in deferred:  # the first layer's: the backward ends above it
+        if layer.name not in network.symmetric:
+            network.made_V.pop(layer.name, None)
+            drawn = network.drawn[layer.name] if isinstance(rule, FixedRandomMagnitude) else {}
+            layer.defer_V(partial(rule.V, **drawn))
 
 
 SIGN_CONCORDANT = (Uniform, NormalizedUniform, FixedRandomMagnitude, BatchwiseRandomMagnitude)

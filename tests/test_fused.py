@@ -307,6 +307,21 @@ def test_another_rule_later_writes_to_arrays_of_its_own(head):
         np.testing.assert_array_equal(net.drawn[name]["R"], R)
 
 
+@pytest.mark.parametrize("head", ["uSF", "NuSF", "frSF", "frSF-50"])
+def test_the_first_layers_V_waits_until_it_is_asked_for(head):
+    _, net = pair("mnist", head)
+    first, *others = net.weighted
+    step(net, build_optimizer(net, net.condition, rate=1e-4), *batch("mnist"))
+    first.W[0] *= -1  # after the update: a V made by then would not follow
+    for layer in others:
+        layer.W[0] *= -1
+    np.testing.assert_array_equal(first.V, net.rule.V(first.W, **net.drawn[first.name]))
+    assert first.V is first.V
+    for layer in others:
+        now = net.rule.V(layer.W, **net.drawn[layer.name])
+        np.testing.assert_array_equal(layer.V[0], -now[0])
+
+
 def test_an_unfused_network_leaves_earlier_arrays_alone():
     net = build_network("mnist", 5, Condition.parse("brSF"), make_device("compiled"))
     optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-4), batch("mnist")

@@ -1,5 +1,6 @@
 """The layer contract: explicit forward and backward, a printable cache, gradients by name."""
 
+from collections.abc import Callable
 from typing import Any
 
 from minibp.device import Array, namespace
@@ -77,11 +78,13 @@ class WeightedLayer(Layer):
                 f"W {W.shape} expects {W.shape[-1:]} and {W.dtype}."
             )
         self.W, self.b = W, b
-        self._V = W
+        self._V: Array | None = W
 
     @property
     def V(self) -> Array:
         """The feedback weights: V_ij takes the error from output j back to input i."""
+        if self._V is None:
+            self._V = self._make_V(self.W)
         return self._V
 
     @V.setter
@@ -93,6 +96,10 @@ class WeightedLayer(Layer):
                 f"expected W's: {self.W.shape} and {self.W.dtype}."
             )
         self._V = V
+
+    def defer_V(self, make: Callable[[Array], Array]) -> None:
+        """Let V be make(W) when it is next asked for: a V that no backward uses then costs nothing."""
+        self._V, self._make_V = None, make
 
     def check_input(self, X: Array, expected: str) -> None:
         """Raise unless X has W's device and dtype, and as many features as W has inputs."""

@@ -12,7 +12,7 @@ from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 from minibp.ops.cpu.workspace import Workspace
 from minibp.ops.window import Padding, output_size
 
-PIECE_BYTES = 2 << 20  # scratch of one thread at a time: about what a second-level cache holds
+PIECE_BYTES = 3 << 19  # scratch of one thread at a time: about what a second-level cache holds
 
 
 class Convolution:
