@@ -98,7 +98,7 @@ class WeightedLayer(Layer):
         self._V = V
 
     def defer_V(self, make: Callable[[Array], Array]) -> None:
-        """Let V be make(W) when it is next asked for: a V that no backward uses then costs nothing."""
+        """Let V be make(W) when it is next asked for; a V that no backward uses costs nothing."""
         self._V, self._make_V = None, make
 
     def check_input(self, X: Array, expected: str) -> None:
