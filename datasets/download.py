@@ -1,55 +1,80 @@
 """Downloads by checksum, from the first mirror that answers, continued where they were cut off."""
 
+import hashlib
 import logging
-import os
 import shutil
-from collections.abc import Sequence
 from pathlib import Path
 
 import pooch
 import requests
+from minibp_datasets.about import File
 from tqdm import tqdm
 
 from minibp.errors import InputError
+from minibp.files import cache_folder, read_json, write_json
 
-FOLDER_VARIABLE = "MINIBP_DATA_DIR"
 TIMEOUT = 30  # seconds without an answer
 CHUNK = 1 << 16
+RECORDED = "recorded.json"  # checksums of first downloads, where none is published
 
 
-def cache_folder() -> Path:
-    """Return where downloads are kept: $MINIBP_DATA_DIR, or the system's cache folder."""
-    return Path(os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("minibp"))
+def download_folder(name: str) -> Path:
+    """Return where the originals of a data set are kept."""
+    return cache_folder() / "downloads" / name
 
 
-def fetch(file_name: str, mirrors: Sequence[str], known_hash: str, *, quiet: bool = False) -> Path:
-    """Return the path of a file in the cache, downloaded if it is not there yet.
+def fetch(file: File, folder: Path, *, quiet: bool = False) -> Path:
+    """Return the path of a file in the folder, downloaded if it is not there yet.
 
-    mirrors     addresses that the file's name is appended to, tried in order
-    known_hash  such as "md5:…"; a file with another checksum is never kept
+    A file with another checksum than the published one is never kept. Where none is published, the
+    first download's is recorded, and expected from then on.
 
     Raises InputError, with what each mirror answered, if none gives the file.
     """
-    folder, failures = cache_folder(), []
+    failures = []
     pooch.get_logger().setLevel(logging.ERROR)  # the progress bar says it
-    for mirror in mirrors:
+    for address in file.addresses():
         try:
-            return Path(
+            path = Path(
                 pooch.retrieve(
-                    mirror + file_name,
-                    known_hash,
-                    fname=file_name,
+                    address,
+                    file.checksum or _recorded(folder).get(file.name),
+                    fname=file.name,
                     path=folder,
-                    downloader=Resuming(folder / f"{file_name}.part", quiet),
+                    downloader=Resuming(folder / f"{file.name}.part", quiet),
                 )
             )
         except (requests.RequestException, OSError, ValueError) as error:
-            failures.append(f"{mirror}{file_name}: {error}")
+            failures.append(f"{address}: {error}")
+            continue
+        if not file.checksum:
+            _record(folder, path)
+        return path
     raise InputError(
-        f"{file_name} could not be downloaded:\n  "
+        f"{file.name} could not be downloaded:\n  "
         + "\n  ".join(failures)
-        + "\nDownload the files by hand, and give their folder with --data-dir."
+        + f"\nDownload it by hand into {folder}, or give the folder it is in with --data-dir."
     )
+
+
+def checksum_of(path: Path, kind: str) -> str:
+    """Return "kind:…" of a file; kind is md5 or sha256."""
+    digest = hashlib.new(kind)
+    with open(path, "rb") as file:
+        while chunk := file.read(1 << 20):
+            digest.update(chunk)
+    return f"{kind}:{digest.hexdigest()}"
+
+
+def _recorded(folder: Path) -> dict[str, str]:
+    path = folder / RECORDED
+    return read_json(path) if path.exists() else {}
+
+
+def _record(folder: Path, path: Path) -> None:
+    recorded = _recorded(folder)
+    if path.name not in recorded:
+        write_json(folder / RECORDED, recorded | {path.name: checksum_of(path, "sha256")})
 
 
 class Resuming:

@@ -1,16 +1,16 @@
-"""MNIST: the original IDX files, from a folder or downloaded."""
+"""MNIST: the original IDX files."""
 
 import gzip
 import hashlib
-import math
 import zlib
 from pathlib import Path
 
-import numpy as np
-from minibp_datasets.download import fetch
+from minibp_datasets import idx
+from minibp_datasets.about import About, File
+from minibp_datasets.originals import Originals
+from minibp_datasets.reading import Reading, from_arrays
 
-from minibp.data import Data
-from minibp.errors import DamagedFileError, InputError
+from minibp.errors import DamagedFileError
 
 MIRRORS = (
     "https://ossci-datasets.s3.amazonaws.com/mnist/",
@@ -36,84 +36,63 @@ FILES = {
         "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
     ),
 }
+LARGEST = 64 << 20
+
+ABOUT = About(
+    name="mnist",
+    title="MNIST",
+    classes=10,
+    train=60000,
+    test=10000,
+    network="mnist",
+    terms="CC BY-SA 3.0, as usually cited",
+    origin="http://yann.lecun.com/exdb/mnist/",
+    protocol="the published split",
+    files=tuple(
+        File(f"{name}.gz", MIRRORS, f"md5:{md5}", "torchvision", f"sha256:{sha256}")
+        for name, (md5, sha256) in FILES.items()
+    ),
+)
 
 
-def load(data_dir: Path | None = None, quiet: bool = False) -> Data:
-    """Return 60,000 training and 10,000 test images (N, 28, 28, 1), uint8.
-
-    Raises InputError for a folder that cannot be read or lacks a file, DamagedFileError for a file
-    whose contents are not the original's.
-    """
-    arrays = {name: parse_idx(_contents(name, data_dir, quiet)) for name in FILES}
-    return Data(
-        name="mnist",
-        X_train=arrays["train-images-idx3-ubyte"][..., None],
-        y_train=arrays["train-labels-idx1-ubyte"].astype(np.int64),
-        X_test=arrays["t10k-images-idx3-ubyte"][..., None],
-        y_test=arrays["t10k-labels-idx1-ubyte"].astype(np.int64),
-        classes=10,
-        network="mnist",
-        class_names=tuple("0123456789"),
-        note="MNIST, the original files (LeCun, Cortes and Burges; CC BY-SA 3.0)",
-    )
-
-
-def parse_idx(content: bytes) -> np.ndarray:
-    """Return the uint8 array of an IDX file: magic 0, 0, 8, number of axes; sizes; values."""
-    axes = content[3]
-    shape = np.frombuffer(content, ">u4", count=axes, offset=4).astype(int)
-    if content[:3] != b"\0\0\x08" or len(content) != 4 + 4 * axes + math.prod(shape):
-        raise DamagedFileError("not an IDX file of unsigned bytes.")
-    return np.frombuffer(content, np.uint8, offset=4 + 4 * axes).reshape(shape)
+def read(originals: Originals, seed: int, resize: str) -> Reading:
+    """Return 60,000 training and 10,000 test images (N, 28, 28, 1). The original is known by what
+    is in the files: packed anew, or not packed, they are the same."""
+    arrays = []
+    for (name, (_, sha256)), file in zip(FILES.items(), ABOUT.files, strict=True):
+        path = originals.either(file, name, name.replace("-idx", ".idx"))
+        content = _content(path, name, sha256, originals.unverified)
+        try:
+            arrays.append(idx.parse(content))
+        except DamagedFileError as error:
+            raise DamagedFileError(f"{path} is {error}") from error
+    X_train, y_train, X_test, y_test = arrays
+    shapes = [X.shape[1:] for X in (X_train, X_test)] + [y.shape[1:] for y in (y_train, y_test)]
+    if shapes != [(28, 28), (28, 28), (), ()]:
+        raise DamagedFileError(f"MNIST's four files have samples of shapes {shapes}.")
+    digits = tuple("0123456789")
+    return from_arrays(X_train[..., None], y_train, X_test[..., None], y_test, digits)
 
 
-def _contents(name: str, data_dir: Path | None, quiet: bool) -> bytes:
-    md5, sha256 = FILES[name]
-    if data_dir is None:
-        path = fetch(f"{name}.gz", MIRRORS, f"md5:{md5}", quiet=quiet)
-    else:
-        path = _find(name, data_dir)
-    content = _decompress(path, sha256)
+def _content(path: Path, name: str, sha256: str, unverified: bool) -> bytes:
+    """Return the unpacked content of a file, which is the original's."""
+    try:
+        if path.suffix == ".gz":
+            with gzip.open(path) as file:
+                content = file.read(LARGEST)
+        else:
+            content = path.read_bytes()
+    except (OSError, EOFError, zlib.error) as error:
+        raise DamagedFileError(
+            f"{path} cannot be read ({error}). SHA-256 of its contents: expected {sha256}."
+        ) from error
     found = hashlib.sha256(content).hexdigest()
-    if found != sha256:
+    if found != sha256 and not unverified:
         others = [other for other, (_, checksum) in FILES.items() if checksum == found]
         what = f"it is {others[0]}" if others else "it is truncated, changed or another file"
         raise DamagedFileError(
             f"{path} is not MNIST's {name}: {what}. SHA-256 of its contents: expected {sha256}, "
-            f"found {found}."
+            f"found {found}. A copy of one's own is loaded under its own name: --unverified "
+            "mnist-mycopy."
         )
     return content
-
-
-def _decompress(path: Path, sha256: str) -> bytes:
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"cannot read {path}: {error.strerror}.") from error
-    if path.suffix != ".gz":
-        return content
-    try:
-        return gzip.decompress(content)
-    except (OSError, EOFError, zlib.error) as error:
-        raise DamagedFileError(
-            f"{path} cannot be decompressed ({error}). SHA-256 of its contents: expected {sha256}; "
-            f"of the compressed file found {hashlib.sha256(content).hexdigest()}."
-        ) from error
-
-
-def _find(name: str, data_dir: Path) -> Path:
-    names = (f"{name}.gz", name, name.replace("-idx", ".idx"))
-    try:
-        present = {path.name for path in data_dir.iterdir()}
-    except OSError as error:
-        raise InputError(
-            f"--data-dir {data_dir}: {error.strerror}. Expected a folder with "
-            f"{', '.join(f'{file}.gz' for file in FILES)}, or these without .gz."
-        ) from error
-    for candidate in names:
-        if candidate in present:
-            return data_dir / candidate
-    raise InputError(
-        f"--data-dir {data_dir} has none of {', '.join(names)}. It holds "
-        f"{', '.join(sorted(present)[:8]) or 'nothing'}."
-    )

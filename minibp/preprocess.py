@@ -1,49 +1,103 @@
 """From pixels to the network's inputs (Sec. 5 is silent; docs/assumptions.md gives the reasons)."""
 
-from collections.abc import Callable
+import contextlib
+import hashlib
+from collections.abc import Callable, Iterator
 
+import h5py
 import numpy as np
+
+from minibp.files import cache_folder, replacing
 
 Preprocess = Callable[[np.ndarray], np.ndarray]
 
 CONTRAST_FLOOR = 40.0  # no image's contrast is raised as if its std were below this
 ZCA_FLOOR = 10.0  # nor an eigenvector's as if its std were below this
+CHUNK = 1000  # images at a time, so that a fit needs little memory
+AUTO = {"cifar": "gcn+zca", "timit": "standardize"}
 
 
 def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
-    """Return the function that turns images (B, …), uint8 or float, into inputs of a dtype.
+    """Return the function that turns samples (B, …), uint8 or float, into inputs of a dtype.
 
-    kind  "mean": subtract the training-mean image; "contrast+zca": that, then contrast
-          normalization and whitening; "none"; "auto": contrast+zca for the CIFAR network, else mean
+    kind  "mean": subtract the training-mean image; "gcn+zca": that, then global contrast
+          normalization and whitening; "standardize": mean 0 and standard deviation 1 of each input;
+          "none"; "auto": gcn+zca for the CIFAR network, standardize for TIMIT's, else mean
+
+    It is fitted on the training set alone. A whitening is kept in the cache folder, under the
+    checksum of its training set.
     """
     if kind == "auto":
-        kind = "contrast+zca" if network == "cifar" else "mean"
+        kind = AUTO.get(network, "mean")
     if kind == "none":
         return lambda X: X.astype(dtype)
-    mean = X_train.mean(axis=0, dtype=np.float64).astype(dtype)
+    if kind == "gcn+zca":
+        return _gcn_zca(X_train, dtype)
+    mean = X_train.mean(axis=0, dtype=np.float64)
+    centre = mean.astype(dtype)
     if kind == "mean":
-        return lambda X: X.astype(dtype) - mean
-    return _contrast_zca(X_train, mean)
+        return lambda X: X.astype(dtype) - centre
+    square = sum((chunk**2).sum(axis=0) for chunk in _chunks(X_train, mean))
+    std = np.sqrt(square / len(X_train))
+    std[std == 0] = 1  # an input that never changes stays 0
+    return lambda X: (X.astype(dtype) - centre) / std.astype(dtype)
 
 
-def _contrast_zca(X_train: np.ndarray, mean: np.ndarray) -> Preprocess:
-    def centre(X: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-        Z = X.reshape(len(X), -1).astype(mean.dtype) - mean.ravel()
-        Z -= Z.mean(axis=1, keepdims=True)
-        return Z, Z.std(axis=1, keepdims=True)
+def _chunks(X: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
+    for start in range(0, len(X), CHUNK):
+        yield X[start : start + CHUNK] - mean
 
-    Z, std = centre(X_train)
-    contrast = std.mean()
-    Z *= contrast / np.maximum(std, CONTRAST_FLOOR)
-    variance, axes = np.linalg.eigh(Z.T @ Z / len(Z))
-    # Scaled by the mean variance's root, so that the output keeps the input's scale.
-    deviation = np.sqrt(np.maximum(variance, 0))
-    scale = np.sqrt(variance.mean()) / np.maximum(deviation, ZCA_FLOOR)
-    whiten = (axes * scale) @ axes.T
+
+def _gcn_zca(X_train: np.ndarray, dtype: str) -> Preprocess:
+    fitted = _remembered(X_train, dtype, lambda: _fit_gcn_zca(X_train, dtype))
+    mean, whiten, contrast = fitted["mean"], fitted["whiten"], fitted["contrast"]
 
     def apply(X: np.ndarray) -> np.ndarray:
-        Z, std = centre(X)
+        Z, std = _centred(X, mean)
         Z *= contrast / np.maximum(std, CONTRAST_FLOOR)
         return (Z @ whiten).reshape(X.shape)
 
     return apply
+
+
+def _centred(X: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return images (B, inputs) less the training mean and each its own, and their std (B, 1)."""
+    Z = X.reshape(len(X), -1).astype(mean.dtype) - mean
+    Z -= Z.mean(axis=1, keepdims=True)
+    return Z, Z.std(axis=1, keepdims=True)
+
+
+def _fit_gcn_zca(X_train: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
+    """Return the training mean, the whitening matrix and the mean contrast."""
+    mean = X_train.mean(axis=0, dtype=np.float64).astype(dtype).ravel()
+    parts = [X_train[start : start + CHUNK] for start in range(0, len(X_train), CHUNK)]
+    contrast = np.concatenate([_centred(part, mean)[1] for part in parts]).mean()
+    covariance = np.zeros((mean.size, mean.size))
+    for part in parts:
+        Z, std = _centred(part, mean)
+        Z *= contrast / np.maximum(std, CONTRAST_FLOOR)
+        covariance += Z.T @ Z
+    variance, axes = np.linalg.eigh(covariance / len(X_train))
+    # Scaled by the mean variance's root, so that the output keeps the input's scale.
+    deviation = np.sqrt(np.maximum(variance, 0))
+    scale = np.sqrt(variance.mean()) / np.maximum(deviation, ZCA_FLOOR)
+    whiten = ((axes * scale) @ axes.T).astype(dtype)
+    return {"mean": mean, "whiten": whiten, "contrast": contrast.astype(dtype)}
+
+
+def _remembered(
+    X_train: np.ndarray, dtype: str, compute: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
+    """Return the arrays that were computed for this training set before, or now."""
+    digest = hashlib.sha256(f"gcn+zca {dtype} {X_train.dtype} {X_train.shape}".encode())
+    digest.update(np.ascontiguousarray(X_train).data)
+    path = cache_folder() / "fitted" / f"{digest.hexdigest()[:32]}.h5"
+    with contextlib.suppress(OSError, KeyError), h5py.File(path) as file:
+        return {name: file[name][()] for name in ("mean", "whiten", "contrast")}
+    arrays = compute()
+    with contextlib.suppress(OSError):  # a cache that cannot be written is done without
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replacing(path) as partial, h5py.File(partial, "w") as file:
+            for name, array in arrays.items():
+                file[name] = array
+    return arrays

@@ -73,9 +73,11 @@ class Settings:
 
     # Data
     preprocess: str = _one_of(
-        "auto", "mean", "contrast+zca", "none", help="auto: contrast+zca for CIFAR, else mean"
+        *("auto", "mean", "gcn+zca", "standardize", "none"),
+        help="auto: gcn+zca for CIFAR, standardize for TIMIT, else mean",
     )
     resize: str = _one_of("squash", "crop", help="how other images are brought to the input size")
+    protocol_seed: int = _number(0, 0, help="draws classes and samples where the paper draws them")
     augmentation: str = _one_of("none", help="the paper uses none")
     shuffle: str = _one_of("epoch", help="a new permutation of the training set each epoch")
     last_batch: str = _one_of("keep", "drop", help="a smaller last batch of an epoch")

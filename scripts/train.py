@@ -40,11 +40,19 @@ def build_parser() -> argparse.ArgumentParser:
     data = parser.add_argument_group("data and network")
     data.add_argument(
         "--dataset",
-        default="digits",
-        help=f"{', '.join(registry.names())}, or your own file.npz (Sec. 5; default: digits)",
+        help=f"{', '.join(registry.names())}, or {', '.join(registry.OWN)} (Sec. 5; default: "
+        "digits; see scripts/data.py list)",
     )
     data.add_argument(
-        "--data-dir", type=Path, help="folder with the data set's original files, not downloaded"
+        "--unverified",
+        metavar="NAME",
+        help="instead of --dataset: a copy or part of a data set that is not the published one, "
+        "under a name of its own that begins with the original's, such as cifar10-jpeg",
+    )
+    data.add_argument(
+        "--data-dir",
+        type=Path,
+        help="folder or archive with the data set's original files, not downloaded",
     )
     data.add_argument(
         "--network", help=f"{', '.join(NETWORKS)} (Table 1; default: the data set's own)"
@@ -208,6 +216,13 @@ def condition_of(args: argparse.Namespace) -> Condition:
     return condition
 
 
+def dataset_of(args: argparse.Namespace) -> str:
+    """Return the name of the data set, or of the copy."""
+    if args.unverified is not None and args.dataset is not None:
+        raise InputError("--unverified is given instead of --dataset, not beside it.")
+    return args.unverified or args.dataset or "digits"
+
+
 def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that the flags and --set describe."""
     flags = ("gradient", "momentum", "weight_decay", "init", "preprocess")
@@ -226,7 +241,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 def experiment_of(args: argparse.Namespace, network: str) -> Experiment:
     """Return the experiment that the flags describe."""
     return Experiment(
-        dataset=args.dataset,
+        dataset=dataset_of(args),
         network=network,
         condition=condition_of(args),
         seed=args.seed,
@@ -340,8 +355,16 @@ def main(argv: list[str] | None = None) -> int:
         if args.kernels == "auto" and device.name == "cpu" and not has_numba():
             print("note: without Numba training is slower: pip install numba", file=sys.stderr)
         condition_of(args)  # before the data, which may take a download
-        settings_of(args)
-        data = registry.load(args.dataset, data_dir=args.data_dir, quiet=args.quiet)
+        settings = settings_of(args)
+        data = registry.load(
+            dataset_of(args),
+            data_dir=args.data_dir,
+            quiet=args.quiet,
+            unverified=args.unverified is not None,
+            resize=settings.resize,
+            seed=settings.protocol_seed,
+            network=args.network,
+        )
         network = args.network or data.network
         if network is None:
             raise InputError(

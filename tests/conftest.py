@@ -33,6 +33,15 @@ def device(request):
     return make_device(request.param)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def cache_folder(tmp_path_factory):
+    """No test writes to the user's cache folder."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("cache")
+        patch.setenv("MINIBP_DATA_DIR", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def rng():
     return np.random.default_rng(0)

@@ -38,7 +38,7 @@ def test_none(images):
 def test_auto_whitens_for_the_cifar_network_only(images):
     auto = preprocess.fit("auto", images, "cifar", "float64")(images)
     np.testing.assert_array_equal(
-        auto, preprocess.fit("contrast+zca", images, "cifar", "float64")(images)
+        auto, preprocess.fit("gcn+zca", images, "cifar", "float64")(images)
     )
     np.testing.assert_array_equal(
         preprocess.fit("auto", images, "svhn", "float64")(images),
@@ -56,12 +56,12 @@ def test_contrast_and_zca_by_the_formula(images):
     d, V = np.linalg.eigh(Z.T @ Z / 300)
     e = np.sqrt(d.mean())
     expected = Z @ V @ np.diag(e / np.maximum(np.sqrt(d.clip(0)), 10)) @ V.T
-    out = preprocess.fit("contrast+zca", images, "cifar", "float64")(images)
+    out = preprocess.fit("gcn+zca", images, "cifar", "float64")(images)
     np.testing.assert_allclose(out.reshape(300, -1), expected, atol=1e-8)
 
 
 def test_strong_directions_are_whitened(images):
-    out = preprocess.fit("contrast+zca", images, "cifar", "float64")(images).reshape(300, -1)
+    out = preprocess.fit("gcn+zca", images, "cifar", "float64")(images).reshape(300, -1)
     spread = np.sqrt(np.linalg.eigvalsh(out.T @ out / 300))
     strong = spread[-40:]  # 48 smooth components carry nearly all of the variance
     assert strong.max() / strong.min() < 1.2

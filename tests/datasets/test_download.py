@@ -6,9 +6,11 @@ import threading
 
 import numpy as np
 import pytest
-from minibp_datasets.download import fetch
+from minibp_datasets.about import File
+from minibp_datasets.download import RECORDED, fetch
 
 from minibp.errors import InputError
+from minibp.files import read_json
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -42,20 +44,21 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
 @pytest.fixture
 def server(tmp_path, monkeypatch):
-    monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path))
     monkeypatch.setenv("NO_PROXY", "127.0.0.1")
     with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
         server.log = []
         thread = threading.Thread(target=server.serve_forever)
         thread.start()
+        server.folder = tmp_path
         server.url = f"http://127.0.0.1:{server.server_address[1]}"
         yield server
         server.shutdown()
         thread.join()
 
 
-def get(server, *manners):
-    return fetch("file.bin", [f"{server.url}/{m}/" for m in manners], HASH, quiet=True)
+def get(server, *manners, checksum=HASH):
+    mirrors = tuple(f"{server.url}/{m}/" for m in manners)
+    return fetch(File("file.bin", mirrors, checksum), server.folder, quiet=True)
 
 
 def names(folder):
@@ -111,5 +114,26 @@ def test_a_part_of_another_file_is_not_built_upon_twice(server, tmp_path):
 def test_every_mirrors_answer_is_told(server):
     with pytest.raises(InputError) as error:
         get(server, "missing", "cut")
-    for text in ("/missing/file.bin: 404", "/cut/file.bin", "--data-dir"):
+    for text in ("/missing/file.bin: 404", "/cut/file.bin", "--data-dir", str(server.folder)):
         assert text in str(error.value)
+
+
+def test_a_file_not_there_is_asked_of_the_next_mirror(server):
+    assert get(server, "missing", "good").read_bytes() == CONTENT
+    assert [manner for manner, _ in server.log] == ["missing", "good"]
+
+
+def test_a_checksum_that_nobody_published_is_recorded_on_the_first_download(server, tmp_path):
+    path = get(server, "good", checksum="")
+    assert read_json(tmp_path / RECORDED) == {"file.bin": HASH}
+    path.write_bytes(b"something else")
+    assert get(server, "good", checksum="").read_bytes() == CONTENT  # not what it was: fetched anew
+    path.unlink()
+    with pytest.raises(InputError, match="hash"):
+        get(server, "corrupt", checksum="")
+    assert not path.exists()
+
+
+def test_a_mirror_with_an_address_of_its_own(server, tmp_path):
+    file = File("file.bin", (f"{server.url}/good/7001",), HASH)
+    assert fetch(file, tmp_path, quiet=True).read_bytes() == CONTENT

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from minibp_datasets import idx as format
 from minibp_datasets import mnist, registry
 
 from minibp.errors import DamagedFileError, InputError
@@ -30,6 +31,10 @@ def test_the_real_files():
     assert np.bincount(data.y_test).tolist() == test
     assert data.X_train.mean() / 255 == pytest.approx(0.13066, abs=1e-5)
     assert data.X_train.std() / 255 == pytest.approx(0.30811, abs=1e-5)
+
+
+def load(folder):
+    return registry.load("mnist", data_dir=folder, quiet=True)
 
 
 def idx(array):
@@ -57,7 +62,7 @@ def test_recompressed_files_are_fine(folder):
     before = path.read_bytes()
     path.write_bytes(gzip.compress(gzip.decompress(before), compresslevel=1, mtime=0))
     assert path.read_bytes() != before
-    assert mnist.load(folder).X_train.shape == (30, 28, 28, 1)
+    assert load(folder).X_train.shape == (30, 28, 28, 1)
 
 
 @pytest.mark.parametrize("name", ["train-labels-idx1-ubyte", "train-labels.idx1-ubyte"])
@@ -65,13 +70,13 @@ def test_decompressed_files_under_either_name(folder, name):
     path = folder / "train-labels-idx1-ubyte.gz"
     (folder / name).write_bytes(gzip.decompress(path.read_bytes()))
     path.unlink()
-    assert mnist.load(folder).y_train.tolist() == [*range(10)] * 3
+    assert load(folder).y_train.tolist() == [*range(10)] * 3
 
 
 def test_swapped_files_are_recognized(folder):
     shutil.copy(folder / "t10k-images-idx3-ubyte.gz", folder / "train-images-idx3-ubyte.gz")
     with pytest.raises(DamagedFileError, match="it is t10k-images-idx3-ubyte") as error:
-        mnist.load(folder)
+        load(folder)
     assert str(folder / "train-images-idx3-ubyte.gz") in str(error.value)
     for name in ("train-images-idx3-ubyte", "t10k-images-idx3-ubyte"):  # expected and found
         assert mnist.FILES[name][1] in str(error.value)
@@ -83,7 +88,7 @@ def test_changed_contents_are_refused(folder):
     content[-1] ^= 1
     path.write_bytes(gzip.compress(bytes(content)))
     with pytest.raises(DamagedFileError) as error:
-        mnist.load(folder)
+        load(folder)
     found = hashlib.sha256(content).hexdigest()
     for text in (str(path), mnist.FILES["t10k-labels-idx1-ubyte"][1], found):
         assert text in str(error.value)
@@ -94,40 +99,39 @@ def test_files_that_cannot_be_decompressed(folder, damage):
     path = folder / "train-images-idx3-ubyte.gz"
     path.write_bytes(damage(path.read_bytes()))
     with pytest.raises(DamagedFileError) as error:
-        mnist.load(folder)
+        load(folder)
     assert str(path) in str(error.value)
     assert mnist.FILES["train-images-idx3-ubyte"][1] in str(error.value)
-    assert (
-        hashlib.sha256(path.read_bytes()).hexdigest() in str(error.value) or not path.read_bytes()
-    )
 
 
 def test_a_missing_file_is_named_with_what_is_there(folder):
     (folder / "t10k-images-idx3-ubyte.gz").unlink()
-    with pytest.raises(InputError, match=r"has none of t10k-images-idx3-ubyte\.gz.*It holds"):
-        mnist.load(folder)
+    with pytest.raises(InputError, match=r"has no t10k-images-idx3-ubyte\.gz.*It holds"):
+        load(folder)
 
 
 def test_a_folder_that_is_not_there(tmp_path):
-    with pytest.raises(InputError, match="No such file or directory"):
-        mnist.load(tmp_path / "nowhere")
+    with pytest.raises(InputError, match="does not exist"):
+        load(tmp_path / "nowhere")
 
 
 def test_idx():
     array = np.arange(24).reshape(2, 3, 4)
-    np.testing.assert_array_equal(mnist.parse_idx(idx(array)), array)
-    with pytest.raises(DamagedFileError, match="not an IDX file"):
-        mnist.parse_idx(idx(array) + b"x")
+    np.testing.assert_array_equal(format.parse(idx(array)), array)
+    with pytest.raises(DamagedFileError, match="25 values"):
+        format.parse(idx(array) + b"x")
 
 
-def test_downloads_come_from_the_mirrors(folder, monkeypatch):
-    asked = []
+@pytest.mark.parametrize("length", range(4 + 3 * 4 + 24))
+def test_idx_cut_anywhere(length):
+    with pytest.raises(DamagedFileError):
+        format.parse(idx(np.arange(24).reshape(2, 3, 4))[:length])
 
-    def fetch(name, mirrors, known_hash, *, quiet):
-        asked.append((name, known_hash))
-        assert all(mirror.startswith("http") and mirror.endswith("/") for mirror in mirrors)
-        return folder / name
 
-    monkeypatch.setattr(mnist, "fetch", fetch)
-    assert len(mnist.load(quiet=True).y_test) == 20
-    assert asked == [(f"{name}.gz", f"md5:{md5}") for name, (md5, _) in mnist.FILES.items()]
+@pytest.mark.parametrize(
+    "header",
+    [b"\0\0\x08\x03" + b"\xff" * 12, b"\0\0\x0d\x01\0\0\0\0", b"\0\0\x08\0", b"\0\0\x08\xff"],
+)
+def test_idx_headers_that_promise_too_much_or_another_type(header):
+    with pytest.raises(DamagedFileError):
+        format.parse(header)

@@ -1,0 +1,84 @@
+"""A user's own data: arrays in a NumPy .npz or an HDF5 file."""
+
+import zipfile
+from pathlib import Path
+
+import h5py
+import numpy as np
+from minibp_datasets.protocols import split
+
+from minibp.data import Data
+from minibp.errors import InputError
+from minibp.models import NETWORKS
+
+PARTED = ("X_train", "y_train", "X_test", "y_test")
+TEST_SHARE = 0.2  # where there are only X and y
+
+
+def load_npz(path: Path, seed: int = 0) -> Data:
+    """Return the data of an .npz file (see `data_of`). No pickle is loaded."""
+    try:
+        with open(path, "rb") as raw, np.load(raw, allow_pickle=False) as file:
+            content = {name: file[name] for name in file.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError, TypeError) as error:
+        raise InputError(f"cannot read {path} as an .npz file of arrays: {error}") from error
+    return data_of(content, path, seed)
+
+
+def load_h5(path: Path, seed: int = 0) -> Data:
+    """Return the data of an HDF5 file (see `data_of`)."""
+    wanted = (*PARTED, "X", "y", "classes", "class_names")
+    try:
+        with h5py.File(path) as file:
+            content = {
+                name: file[name].asstr()[:] if name == "class_names" else file[name][()]
+                for name in wanted
+                if isinstance(file.get(name), h5py.Dataset)
+            }
+    except (OSError, ValueError, TypeError, RuntimeError) as error:
+        raise InputError(f"cannot read {path} as an HDF5 file of arrays: {error}") from error
+    return data_of(content, path, seed)
+
+
+def data_of(content: dict[str, np.ndarray], path: Path, seed: int) -> Data:
+    """Return the data in arrays by name.
+
+    X_train, X_test  (N, H, W, C), (N, H, W) or (N, I), uint8 or floating point
+    y_train, y_test  (N,) integers from 0
+    X, y             instead of these four: a fifth of each class is drawn by the seed for testing
+    classes          optional: how many there are, if not the largest training label + 1
+    class_names      optional
+
+    Raises InputError for a file that is not such a one.
+    """
+    note = f"the user's own file {path}"
+    if {"X", "y"} <= content.keys() and not content.keys() & set(PARTED):
+        X, y = content.pop("X"), content.pop("y")
+        if y.ndim != 1 or len(X) != len(y):
+            raise InputError(f"{path}: X {X.shape} and y {y.shape}: expected (N, …) and (N,).")
+        train, test = split(y, TEST_SHARE, "own", seed) if len(y) else (y, y)
+        content |= {"X_train": X[train], "y_train": y[train], "X_test": X[test], "y_test": y[test]}
+        note += f", split {len(train)}/{len(test)} by seed {seed}"
+    missing = [name for name in PARTED if name not in content]
+    if missing:
+        raise InputError(
+            f"{path} lacks {', '.join(missing)}: expected X and y, or {', '.join(PARTED)}; it has "
+            f"{', '.join(content) or 'nothing'}."
+        )
+    for name in ("X_train", "X_test"):
+        if content[name].ndim == 3:
+            content[name] = content[name][..., None]
+    labels = content["y_train"]
+    if labels.size == 0:
+        raise InputError(f"{path}: y_train is empty.")
+    fitting = [
+        name for name, (_, shape) in NETWORKS.items() if shape == content["X_train"].shape[1:]
+    ]
+    return Data(
+        name=str(path),
+        **{name: content[name] for name in PARTED},
+        classes=int(content["classes"]) if "classes" in content else int(labels.max()) + 1,
+        network="cifar" if "cifar" in fitting else (fitting or [None])[0],
+        class_names=tuple(map(str, content.get("class_names", ()))),
+        note=note,
+    )

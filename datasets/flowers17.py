@@ -1,0 +1,43 @@
+"""Flowers-17: the first of its three published splits."""
+
+from minibp_datasets import matfile
+from minibp_datasets.about import About, File
+from minibp_datasets.originals import Originals
+from minibp_datasets.reading import Reading, from_images
+from minibp_datasets.splits import numbered, rows
+
+from minibp.models import input_shape
+
+MIRRORS = ("https://www.robots.ox.ac.uk/~vgg/data/flowers/17/",)
+EACH = 80  # images of a class, numbered through
+CLASSES = (
+    "daffodil snowdrop lily-of-the-valley bluebell crocus iris tigerlily tulip fritillary "
+    "sunflower daisy colts-foot dandelion cowslip buttercup windflower pansy"
+).split()
+
+ABOUT = About(
+    name="flowers17",
+    title="Flowers-17",
+    classes=17,
+    train=680,
+    test=340,
+    network="image119",
+    terms="for research; cite Nilsback and Zisserman 2006",
+    origin="https://www.robots.ox.ac.uk/~vgg/data/flowers/17/",
+    protocol="the first of three published splits: trn1 to train on, tst1 to test; val1 unused",
+    files=(File("17flowers.tgz", MIRRORS), File("datasplits.mat", MIRRORS)),
+)
+
+
+def read(originals: Originals, seed: int, resize: str) -> Reading:
+    """Return images of the network's input size."""
+    archive, splits = ABOUT.files
+    path = originals.file(splits)
+    ids = matfile.read(path, ("trn1", "tst1"), 1 << 20)
+    images = numbered(originals.tree(archive))
+    train, test = (
+        [(images[k], (k - 1) // EACH) for k in rows(ids[name], images, path)]
+        for name in ("trn1", "tst1")
+    )
+    tree, shape = originals.tree(archive), input_shape(ABOUT.network)
+    return from_images(tree, train, test, CLASSES, shape, resize)

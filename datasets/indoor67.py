@@ -1,0 +1,61 @@
+"""MIT Indoor-67: the published lists of 80 + 20 images a class."""
+
+from minibp_datasets.about import About, File
+from minibp_datasets.originals import Originals
+from minibp_datasets.reading import Reading, from_images
+
+from minibp.errors import DamagedFileError
+from minibp.models import input_shape
+
+LISTS = ("http://web.mit.edu/torralba/www/",)
+
+ABOUT = About(
+    name="indoor67",
+    title="MIT Indoor-67",
+    classes=67,
+    train=5360,
+    test=1340,
+    network="image119",
+    terms="for research; cite Quattoni and Torralba 2009",
+    origin="http://web.mit.edu/torralba/www/indoor.html",
+    protocol="the published lists: about 80 + 20 images a class",
+    files=(
+        File("indoorCVPR_09.tar", ("http://groups.csail.mit.edu/vision/LabelMe/NewImages/",)),
+        File("TrainImages.txt", LISTS),
+        File("TestImages.txt", LISTS),
+    ),
+)
+
+
+def read(originals: Originals, seed: int, resize: str) -> Reading:
+    """Return images of the network's input size."""
+    archive, *lists = ABOUT.files
+    listed = [
+        parse_list(originals.file(file).read_bytes(), str(originals.file(file))) for file in lists
+    ]
+    tree = originals.tree(archive)
+    places = {"/".join(name.split("/")[-2:]): name for name in tree.names()}
+    classes = sorted({name.partition("/")[0] for name in listed[0]})
+    if len(classes) != ABOUT.classes:
+        raise DamagedFileError(f"{lists[0].name} has {len(classes)} classes, expected 67.")
+    parts = []
+    for names in listed:
+        missing = [
+            name for name in names if name not in places or name.partition("/")[0] not in classes
+        ]
+        if missing:
+            raise DamagedFileError(f"{tree} lacks {len(missing)} listed images, as {missing[0]!r}.")
+        parts.append([(places[name], classes.index(name.partition("/")[0])) for name in names])
+    return from_images(tree, *parts, classes, input_shape(ABOUT.network), resize)
+
+
+def parse_list(content: bytes, what: str) -> list[str]:
+    """Return the lines of a list, each "class/image.jpg"."""
+    lines = [line.strip() for line in content.decode("utf-8", "replace").splitlines()]
+    names = [line for line in lines if line]
+    wrong = [name for name in names if name.count("/") != 1 or ".." in name]
+    if wrong or not names:
+        raise DamagedFileError(
+            f"{what}: {wrong[0][:60]!r} is no class/image.jpg." if wrong else f"{what} is empty."
+        )
+    return names

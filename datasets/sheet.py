@@ -1,0 +1,50 @@
+"""A contact sheet: samples of a data set with their class names."""
+
+import io
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from minibp.data import Data
+
+FEW = 20  # up to so many classes have a row of samples each; more have one sample each
+ACROSS = 10
+
+
+def contact_sheet(data: Data, part: str = "train") -> bytes:
+    """Return a PNG of a part of the data, "train" or "test": for few classes ten samples of each,
+    for many one. Vectors are shown as 15 frames of 123 features if they are TIMIT's."""
+    X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
+    each = ACROSS if data.classes <= FEW else 1
+    rows = [np.flatnonzero(y == label)[:each] for label in range(data.classes)]
+    across = ACROSS if each > 1 else min(ACROSS, data.classes)
+    down = data.classes if each > 1 else -(-data.classes // across)
+    figure = Figure(figsize=(1.1 * across + 1, 1.25 * down + 0.6), layout="constrained")
+    shape = " × ".join(map(str, X.shape[1:]))
+    figure.suptitle(f"{data.name}, {part} set: {len(y)} samples of {shape}, {data.classes} classes")
+    grid = figure.subplots(down, across, squeeze=False)
+    for axes in grid.ravel():
+        axes.set_axis_off()
+    for label, found in enumerate(rows):
+        name = data.class_names[label] if label < len(data.class_names) else f"class {label}"
+        for k, row in enumerate(found):
+            axes = grid[label, k] if each > 1 else grid[divmod(label, across)]
+            axes.imshow(_picture(X[row]), cmap="gray", interpolation="nearest")
+            if k == 0:
+                axes.set_title(name[:22], fontsize=7, loc="left", pad=2)
+    png = io.BytesIO()
+    figure.savefig(png, format="png", dpi=90)
+    return png.getvalue()
+
+
+def _picture(x: np.ndarray) -> np.ndarray:
+    """Return (H, W) or (H, W, 3) to look at."""
+    if x.ndim == 1:
+        width = 123 if x.size % 123 == 0 else int(np.ceil(np.sqrt(x.size)))
+        x = np.pad(x, (0, -x.size % width)).reshape(-1, width)
+    elif x.shape[2] == 1:
+        x = x[..., 0]
+    if x.dtype != np.uint8 and x.ndim == 3:
+        low, high = x.min(), x.max()
+        x = (x - low) / ((high - low) or 1)
+    return x

@@ -1,0 +1,228 @@
+"""Files in a tar, a zip or a folder: read one after the other, and never unpacked to a disk."""
+
+import bz2
+import contextlib
+import gzip
+import io
+import lzma
+import stat
+import struct
+import tarfile
+import zipfile
+import zlib
+from collections.abc import Callable, Collection, Iterator
+from pathlib import Path
+from typing import IO
+
+from minibp.errors import DamagedFileError, InputError
+
+LARGEST = 64 << 20  # bytes of one member, unless a reader expects more
+RATIO, ALLOWANCE = 200, 32 << 20  # unpacked bytes for a packed one, beyond an allowance
+MOST = 1_000_000  # members
+TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
+UNPACK = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
+BROKEN = (
+    *(tarfile.TarError, zipfile.BadZipFile, zlib.error, lzma.LZMAError, struct.error),
+    *(EOFError, ValueError, KeyError, IndexError, OverflowError, MemoryError),
+    *(NotImplementedError, RuntimeError, OSError),
+)
+
+Member = tuple[str, Callable[[int], bytes]]  # its name, and what reads up to so many bytes of it
+
+
+class Tree:
+    """The files below a folder or in an archive (tar, also gzip, xz or bzip2; zip); a single other
+    file is a tree of one.
+
+    Raises DamagedFileError for an archive that is broken, or not to be trusted: absolute paths,
+    "..", links, devices, more than it can honestly hold.
+
+    >>> import tempfile, pathlib
+    >>> folder = pathlib.Path(tempfile.mkdtemp())
+    >>> _ = (folder / "a.txt").write_text("hello")
+    >>> Tree(folder).names(), dict(Tree(folder).read(["a.txt"]))
+    (['a.txt'], {'a.txt': b'hello'})
+    """
+
+    def __init__(self, path: Path, inner: str | None = None):
+        self.path, self.inner = path, inner
+
+    def __str__(self) -> str:
+        return f"{self.path}" + (f", {self.inner}" if self.inner else "")
+
+    def inside(self, name: str) -> "Tree":
+        """Return the tree of an archive that is a member of this one."""
+        return Tree(self.path, name)
+
+    def names(self) -> list[str]:
+        """Return the files' names, with slashes, without hidden ones, in the archive's order."""
+        names = [name for name, _ in self._members()]
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise DamagedFileError(f"{self}: it has {twice!r} twice.")
+        return names
+
+    def read(self, wanted: Collection[str], limit: int = LARGEST) -> Iterator[tuple[str, bytes]]:
+        """Yield (name, content) of the wanted files, in the archive's order.
+
+        Raises DamagedFileError if one is missing, or larger than `limit` bytes.
+        """
+        missing = set(wanted)
+        for name, read in self._members():
+            if name in missing:
+                missing.remove(name)
+                with self._told():
+                    content = read(limit + 1)
+                if len(content) > limit:
+                    raise DamagedFileError(f"{self}: {name} is larger than {limit} bytes.")
+                yield name, content
+        if missing:
+            raise DamagedFileError(
+                f"{self}: {len(missing)} files are missing, such as {min(missing)!r}."
+            )
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Name the file in any error that reading it raises."""
+        try:
+            yield
+        except DamagedFileError:
+            raise
+        except BROKEN as error:
+            raise DamagedFileError(
+                f"{self} cannot be read: {error or type(error).__name__}."
+            ) from error
+
+    def _members(self) -> Iterator[Member]:
+        """Yield every file that is not hidden; each must be read before the next."""
+        if not self.path.exists():
+            raise InputError(f"{self.path} does not exist.")
+        if self.path.is_dir():
+            members = self._folder()
+        else:
+            members = self._archive() if self.inner is None else self._nested()
+        count = 0
+        while True:
+            with self._told():
+                found = next(members, None)
+                if found is None:
+                    return
+                _check_name(found[0])
+            count += 1
+            if count > MOST:
+                raise DamagedFileError(f"{self}: it has more than {MOST} files.")
+            if not any(part.startswith((".", "__MACOSX")) for part in found[0].split("/")):
+                yield found
+
+    def _folder(self) -> Iterator[Member]:
+        for path in sorted(self.path.rglob("*")):
+            if path.is_file():  # a link is followed: the folder is the user's own
+                name = path.relative_to(self.path).as_posix()
+                yield name, lambda most, path=path: _head(path, most)
+
+    def _nested(self) -> Iterator[Member]:
+        size = self.path.stat().st_size
+        with zipfile.ZipFile(self.path) as file:
+            info = file.getinfo(self.inner)
+            with file.open(info) as stream:
+                yield from _tar(stream, min(info.file_size, size * RATIO + ALLOWANCE))
+
+    def _archive(self) -> Iterator[Member]:
+        size, name = self.path.stat().st_size, self.path.name
+        with open(self.path, "rb") as stream:
+            if name.lower().endswith(TARS):
+                yield from _tar(stream, size)
+            elif name.lower().endswith(".zip"):
+                yield from _zip(stream, size)
+            else:
+                unpacked, packed = _unpacked(stream, size)
+                yield name.rpartition(".")[0] if packed else name, unpacked.read
+
+
+def is_archive(path: Path) -> bool:
+    """Return whether a file has an archive's name."""
+    return path.name.lower().endswith((*TARS, ".zip"))
+
+
+class _Limited(io.RawIOBase):
+    """A stream that raises rather than give more bytes than are honest."""
+
+    def __init__(self, stream: IO[bytes], most: int):
+        self.stream, self.left, self.last = stream, most, b""
+
+    def read(self, size: int = -1) -> bytes:
+        size = self.left + 1 if size < 0 else min(size, self.left + 1)
+        content = self.stream.read(size)
+        self.left -= len(content)
+        if self.left < 0:
+            raise DamagedFileError("unpacked it is far larger than it can honestly be")
+        self.last = (self.last + content[-512:])[-512:]
+        return content
+
+
+def _unpacked(stream: IO[bytes], size: int) -> tuple[_Limited, bool]:
+    """Return what is in a stream, and whether it was packed."""
+    stream = io.BufferedReader(stream) if not hasattr(stream, "peek") else stream
+    head = stream.peek(6)[:6]
+    for magic, unpack in UNPACK.items():
+        if head.startswith(magic):
+            return _Limited(unpack(stream), size * RATIO + ALLOWANCE), True
+    return _Limited(stream, size), False
+
+
+def _tar(stream: IO[bytes], size: int) -> Iterator[Member]:
+    """Yield the files of a tar, packed or not, from front to back."""
+    content, _ = _unpacked(stream, size)
+    with tarfile.open(fileobj=content, mode="r|", bufsize=1 << 18) as tar:
+        for member in tar:
+            if member.isdir():
+                continue
+            if not member.isreg():
+                raise DamagedFileError(f"{member.name!r} is a link or a device, not a file")
+            yield (
+                member.name.removeprefix("./"),
+                lambda most, member=member: _whole(tar.extractfile(member), member.size, most),
+            )
+    while content.read(1 << 18):  # to the end, where packed streams have their checksum
+        pass
+    if len(content.last) < 512 or content.last.strip(b"\0"):
+        raise DamagedFileError("the end of the archive is missing")
+
+
+def _zip(stream: IO[bytes], size: int) -> Iterator[Member]:
+    """Yield the files of a zip."""
+    with zipfile.ZipFile(stream) as file:
+        infos = [info for info in file.infolist() if not info.is_dir()]
+        if sum(info.file_size for info in infos) > size * RATIO + ALLOWANCE:
+            raise DamagedFileError("unpacked it is far larger than it can honestly be")
+        for info in infos:
+            kind = stat.S_IFMT(info.external_attr >> 16)
+            if kind not in (0, stat.S_IFREG):
+                raise DamagedFileError(f"{info.filename!r} is a link or a device, not a file")
+            yield (
+                info.filename,
+                lambda most, info=info: _whole(file.open(info), info.file_size, most),
+            )
+
+
+def _whole(stream: IO[bytes] | None, size: int, most: int) -> bytes:
+    """Return a member's content, or its first `most` bytes."""
+    if stream is None:
+        raise DamagedFileError("a member has no content")
+    with stream:
+        content = stream.read(min(size, most))
+        if len(content) < min(size, most):
+            raise DamagedFileError("it is truncated")
+        return content
+
+
+def _head(path: Path, most: int) -> bytes:
+    with open(path, "rb") as file:
+        return file.read(most)
+
+
+def _check_name(name: str) -> None:
+    if "\\" in name or "\0" in name or ":" in name[:2] or name.startswith("/"):
+        raise DamagedFileError(f"member {name!r} has an absolute or foreign path")
+    if ".." in name.split("/"):
+        raise DamagedFileError(f"member {name!r} leads out of the archive")

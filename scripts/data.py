@@ -1,0 +1,182 @@
+"""The data sets of the paper: what there is, fetch one, verify it, look at it.
+
+python scripts/data.py list
+python scripts/data.py fetch cifar10
+python scripts/data.py verify caltech101 --data-dir originals/
+python scripts/data.py show digits -o digits.png
+"""
+
+import argparse
+import sys
+from pathlib import Path
+
+from minibp_datasets import cache, registry
+from minibp_datasets.download import download_folder
+from minibp_datasets.originals import Originals, state
+
+from minibp.errors import InputError
+from minibp.files import cache_folder, write_atomically
+from minibp.models import input_shape
+from minibp.settings import Settings
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="data.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands.add_parser(
+        "list", help="the data sets: sizes, terms, where they come from, and what is here"
+    )
+    for name, text in (
+        ("fetch", "download the originals (or take them from --data-dir) and build the cache"),
+        ("verify", "say which files are here, whether they are the originals, and what is missing"),
+        ("show", "write a contact sheet: samples with their class names"),
+    ):
+        command = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        add = command.add_argument
+        add(
+            "name",
+            metavar="NAME",
+            help=f"{', '.join(registry.names())}, or a name with --unverified",
+        )
+        add("--data-dir", type=Path, help="folder or archive with the original files")
+        add(
+            "--unverified",
+            action="store_true",
+            help="NAME is that of a copy or part, and begins with the original's: cifar10-jpeg",
+        )
+        add("--resize", choices=Settings.choices("resize"), default="squash")
+        add("--seed", type=int, default=0, help="of the protocol (default: 0)")
+        add("--quiet", action="store_true", help="no progress bars")
+        if name == "show":
+            add("-o", "--output", type=Path, help="the PNG (default: NAME-PART.png)")
+            add("--part", choices=("train", "test"), default="train", help="(default: train)")
+    return parser
+
+
+def presence(name: str) -> str:
+    """Return whether a data set's cache or originals are here."""
+    built = list((cache_folder() / "built").glob(f"{name}-*-seed*.h5"))
+    if any(path.name.startswith((f"{name}-squash-", f"{name}-crop-")) for path in built):
+        return "built"
+    files, folder = registry.about(name).files, download_folder(name)
+    here = sum((folder / file.name).exists() for file in files)
+    return "downloaded" if here == len(files) else f"{here} of {len(files)} files" if here else "–"
+
+
+def print_list() -> None:
+    """Print the table of all data sets."""
+    print(
+        f"{'name':<15} {'classes':>7} {'train':>6} {'test':>6} {'input':>10} {'network':<8} "
+        f"{'how':<9} {'checksums':<11} {'here':<12}"
+    )
+    print(
+        f"{'digits':<15} {10:>7} {1437:>6} {360:>6} {'28x28x1':>10} {'mnist':<8} "
+        f"{'embedded':<9} {'–':<11} {'yes':<12}"
+    )
+    for name in registry.MODULES:
+        about = registry.about(name)
+        shape = "x".join(map(str, input_shape(about.network)))
+        print(
+            f"{name:<15} {about.classes:>7} {about.train:>6} {about.test:>6} {shape:>10} "
+            f"{about.network:<8} {'by hand' if about.by_hand else 'automatic':<9} "
+            f"{'published' if about.verifiable else 'unverified':<11} {presence(name):<12}"
+        )
+    print("\nTerms and origins:")
+    print("  digits           CC BY 4.0; embedded in scikit-learn; enlarged to 28x28, not MNIST")
+    for name in registry.MODULES:
+        about = registry.about(name)
+        print(f"  {name:<16} {about.terms}; {about.origin}")
+    print(f"\nCache: {cache_folder()}. Your own data: {', '.join(registry.OWN)}.")
+
+
+def load(args: argparse.Namespace):
+    """Return the data that the arguments name."""
+    return registry.load(
+        args.name,
+        data_dir=args.data_dir,
+        quiet=args.quiet,
+        unverified=args.unverified,
+        resize=args.resize,
+        seed=args.seed,
+    )
+
+
+def fetch(args: argparse.Namespace) -> None:
+    """Build the cache, and say what it holds."""
+    data = load(args)
+    print(
+        f"{data.name}: {len(data.y_train)} training and {len(data.y_test)} test samples of "
+        f"{'x'.join(map(str, data.X_train.shape[1:]))}, {data.classes} classes\n{data.note}\n"
+        f"SHA-256 of the samples and labels: {data.sha256}"
+    )
+
+
+def verify(args: argparse.Namespace) -> int:
+    """Print each file's state; return 1 if something is missing or wrong."""
+    if args.unverified:
+        fetch(args)
+        return 0
+    if args.name == "digits":
+        print("digits: embedded in scikit-learn, nothing to verify")
+        return 0
+    about = registry.about(args.name)
+    place = args.data_dir or download_folder(args.name)
+    wrong = 0
+    if about.by_hand and place.exists() and any(place.iterdir() if place.is_dir() else [place]):
+        print(f"{place}: there; no checksum is published")
+    else:
+        for file in about.files:
+            found = sorted(place.rglob(file.name)) if place.is_dir() else []
+            found = found or ([place] if place.name == file.name and place.exists() else [])
+            right, words = state(file, found[0]) if found else (False, "missing")
+            wrong += not right
+            print(f"{file.name}: {words}")
+    originals = Originals(about, args.name, args.data_dir, unverified=False, quiet=True)
+    path = registry.cache_path(args.name, originals, args.resize, args.seed)
+    if path.exists():
+        data = cache.load(path)
+        print(f"cache {path}: whole; {len(data.y_train)} + {len(data.y_test)} samples")
+    else:
+        print(f"cache: not built for seed {args.seed}, {args.resize}")
+    if wrong:
+        print(originals.wanted())
+    return 1 if wrong else 0
+
+
+def show(args: argparse.Namespace) -> None:
+    """Write the contact sheet."""
+    from minibp_datasets.sheet import contact_sheet
+
+    data = load(args)
+    path = args.output or Path(f"{Path(args.name).name}-{args.part}.png".replace(":", "-"))
+    write_atomically(path, contact_sheet(data, args.part))
+    print(path)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = build_parser().parse_args(argv)
+    try:
+        if args.command == "list":
+            print_list()
+            return 0
+        return {"fetch": fetch, "verify": verify, "show": show}[args.command](args) or 0
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on with what was downloaded", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
