@@ -1,7 +1,9 @@
 """CIFAR-10: the binary version; copies also as image folders, or as single batches."""
 
 import gzip
+import io
 import lzma
+import zlib
 
 import numpy as np
 from minibp_datasets.about import About, File
@@ -9,7 +11,7 @@ from minibp_datasets.folder import parts_of
 from minibp_datasets.originals import Originals
 from minibp_datasets.protocols import split
 from minibp_datasets.reading import Reading, from_arrays, from_images
-from minibp_datasets.tree import Tree
+from minibp_datasets.tree import Tree, read_up_to
 
 from minibp.errors import DamagedFileError
 
@@ -105,12 +107,10 @@ def unpack(name: str, content: bytes) -> bytes:
     opener = {"xz": lzma.open, "gz": gzip.open}.get(name.rpartition(".")[2])
     if opener is None:
         return content
-    import io
-
     try:
         with opener(io.BytesIO(content)) as file:
-            unpacked = file.read(LARGEST + 1)
-    except (OSError, EOFError, lzma.LZMAError) as error:
+            unpacked = read_up_to(file, LARGEST + 1)
+    except (OSError, EOFError, zlib.error, lzma.LZMAError) as error:
         raise DamagedFileError(f"it cannot be unpacked ({error}).") from error
     if len(unpacked) > LARGEST:
         raise DamagedFileError(f"unpacked it is larger than {LARGEST} bytes.")

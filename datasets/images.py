@@ -14,6 +14,7 @@ from minibp.errors import DamagedFileError
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
 SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
 MOST_PIXELS = 64_000_000
+PIXELS_A_BYTE = 8 * 1032  # what a PNG of one bit a pixel can pack at most
 AS_THEY_ARE = {"RGB", "L"}
 CONVERTIBLE = {"1", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
@@ -35,8 +36,11 @@ def decode(content: bytes, name: str, *, lenient: bool = False) -> Image.Image:
     try:
         image = Image.open(io.BytesIO(content), formats=FORMATS)
         width, height = image.size
-        if not 0 < width * height <= MOST_PIXELS:
-            raise DamagedFileError(f"{name}: {width}x{height} pixels: expected 1 to {MOST_PIXELS}.")
+        if not 0 < width * height <= min(MOST_PIXELS, PIXELS_A_BYTE * len(content)):
+            raise DamagedFileError(
+                f"{name} says it has {width}x{height} pixels, in {len(content)} bytes: expected 1 "
+                f"to {MOST_PIXELS}, and no more than such a file can hold."
+            )
         if getattr(image, "is_animated", False):
             raise DamagedFileError(
                 f"{name}: an animation of {image.n_frames} frames, not an image."

@@ -48,7 +48,7 @@ def _arrays(content: bytes, most: int) -> Iterator[tuple[str, bool]]:
     """Yield each array's name, and whether it is numeric and of the size that it says."""
     if content[:8] == b"\x89HDF\r\n\x1a\n" or content[124:126] == b"\x00\x02":
         raise DamagedFileError("it is of MATLAB's version 7.3: save it with -v7")
-    if len(content) < 136 or content[126:128] not in (b"IM", b"MI"):
+    if len(content) < 136 or 0 in content[:4] or content[126:128] not in (b"IM", b"MI"):
         raise DamagedFileError("no MATLAB 5 header")
     order = "<" if content[126:128] == b"IM" else ">"
     place = 128

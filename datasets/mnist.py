@@ -9,6 +9,7 @@ from minibp_datasets import idx
 from minibp_datasets.about import About, File
 from minibp_datasets.originals import Originals
 from minibp_datasets.reading import Reading, from_arrays
+from minibp_datasets.tree import read_up_to
 
 from minibp.errors import DamagedFileError
 
@@ -79,7 +80,7 @@ def _content(path: Path, name: str, sha256: str, unverified: bool) -> bytes:
     try:
         if path.suffix == ".gz":
             with gzip.open(path) as file:
-                content = file.read(LARGEST)
+                content = read_up_to(file, LARGEST)
         else:
             content = path.read_bytes()
     except (OSError, EOFError, zlib.error) as error:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from minibp_datasets.about import About, File
 from minibp_datasets.download import checksum_of, download_folder, fetch
-from minibp_datasets.tree import LARGEST, Tree, is_archive
+from minibp_datasets.tree import LARGEST, Tree, is_archive, read_up_to
 
 from minibp.errors import DamagedFileError, InputError
 
@@ -23,7 +23,10 @@ def state(file: File, path: Path) -> tuple[bool, str]:
         return True, f"the original ({found}, published by {file.published})"
     if file.contents:
         with contextlib.suppress(OSError, EOFError, zlib.error), gzip.open(path) as content:
-            if f"sha256:{hashlib.sha256(content.read(LARGEST)).hexdigest()}" == file.contents:
+            if (
+                f"sha256:{hashlib.sha256(read_up_to(content, LARGEST)).hexdigest()}"
+                == file.contents
+            ):
                 return True, f"the original, packed anew ({file.contents} of what is in it)"
     return False, f"not the published file: expected {file.checksum}, found {found}"
 

@@ -86,9 +86,7 @@ class Tree:
         """Name the file in any error that reading it raises."""
         try:
             yield
-        except DamagedFileError:
-            raise
-        except BROKEN as error:
+        except (Refused, *BROKEN) as error:
             raise DamagedFileError(
                 f"{self} cannot be read: {error or type(error).__name__}."
             ) from error
@@ -136,12 +134,28 @@ class Tree:
                 yield from _zip(stream, size)
             else:
                 unpacked, packed = _unpacked(stream, size)
-                yield name.rpartition(".")[0] if packed else name, unpacked.read
+                yield (
+                    name.rpartition(".")[0] if packed else name,
+                    lambda most: read_up_to(unpacked, most),
+                )
+
+
+def read_up_to(stream: IO[bytes], most: int) -> bytes:
+    """Return at most so many bytes of a stream, without room for more than there are."""
+    pieces = []
+    while most > 0 and (piece := stream.read(min(most, 1 << 18))):
+        pieces.append(piece)
+        most -= len(piece)
+    return b"".join(pieces)
 
 
 def is_archive(path: Path) -> bool:
     """Return whether a file has an archive's name."""
     return path.name.lower().endswith((*TARS, ".zip"))
+
+
+class Refused(Exception):
+    """An archive is not whole, or not to be trusted; its Tree tells which one it is."""
 
 
 class _Limited(io.RawIOBase):
@@ -155,7 +169,7 @@ class _Limited(io.RawIOBase):
         content = self.stream.read(size)
         self.left -= len(content)
         if self.left < 0:
-            raise DamagedFileError("unpacked it is far larger than it can honestly be")
+            raise Refused("unpacked it is far larger than it can honestly be")
         self.last = (self.last + content[-512:])[-512:]
         return content
 
@@ -178,7 +192,7 @@ def _tar(stream: IO[bytes], size: int) -> Iterator[Member]:
             if member.isdir():
                 continue
             if not member.isreg():
-                raise DamagedFileError(f"{member.name!r} is a link or a device, not a file")
+                raise Refused(f"{member.name!r} is a link or a device, not a file")
             yield (
                 member.name.removeprefix("./"),
                 lambda most, member=member: _whole(tar.extractfile(member), member.size, most),
@@ -186,7 +200,7 @@ def _tar(stream: IO[bytes], size: int) -> Iterator[Member]:
     while content.read(1 << 18):  # to the end, where packed streams have their checksum
         pass
     if len(content.last) < 512 or content.last.strip(b"\0"):
-        raise DamagedFileError("the end of the archive is missing")
+        raise Refused("the end of the archive is missing")
 
 
 def _zip(stream: IO[bytes], size: int) -> Iterator[Member]:
@@ -194,11 +208,11 @@ def _zip(stream: IO[bytes], size: int) -> Iterator[Member]:
     with zipfile.ZipFile(stream) as file:
         infos = [info for info in file.infolist() if not info.is_dir()]
         if sum(info.file_size for info in infos) > size * RATIO + ALLOWANCE:
-            raise DamagedFileError("unpacked it is far larger than it can honestly be")
+            raise Refused("unpacked it is far larger than it can honestly be")
         for info in infos:
             kind = stat.S_IFMT(info.external_attr >> 16)
             if kind not in (0, stat.S_IFREG):
-                raise DamagedFileError(f"{info.filename!r} is a link or a device, not a file")
+                raise Refused(f"{info.filename!r} is a link or a device, not a file")
             yield (
                 info.filename,
                 lambda most, info=info: _whole(file.open(info), info.file_size, most),
@@ -208,21 +222,21 @@ def _zip(stream: IO[bytes], size: int) -> Iterator[Member]:
 def _whole(stream: IO[bytes] | None, size: int, most: int) -> bytes:
     """Return a member's content, or its first `most` bytes."""
     if stream is None:
-        raise DamagedFileError("a member has no content")
+        raise Refused("a member has no content")
     with stream:
-        content = stream.read(min(size, most))
+        content = read_up_to(stream, min(size, most))
         if len(content) < min(size, most):
-            raise DamagedFileError("it is truncated")
+            raise Refused("it is truncated")
         return content
 
 
 def _head(path: Path, most: int) -> bytes:
     with open(path, "rb") as file:
-        return file.read(most)
+        return read_up_to(file, most)
 
 
 def _check_name(name: str) -> None:
     if "\\" in name or "\0" in name or ":" in name[:2] or name.startswith("/"):
-        raise DamagedFileError(f"member {name!r} has an absolute or foreign path")
+        raise Refused(f"member {name!r} has an absolute or foreign path")
     if ".." in name.split("/"):
-        raise DamagedFileError(f"member {name!r} leads out of the archive")
+        raise Refused(f"member {name!r} leads out of the archive")

@@ -66,3 +66,59 @@ def test_strong_directions_are_whitened(images):
     strong = spread[-40:]  # 48 smooth components carry nearly all of the variance
     assert strong.max() / strong.min() < 1.2
     assert 5 < strong.mean() < 100  # tens, like the input
+
+
+def test_zca_by_its_definition(images):
+    """The covariance afterwards is mean(d)·identity on the directions with √d ≥ 10, and
+    mean(d)·d/100 on the others, d the eigenvalues before it."""
+    out = preprocess.fit("gcn+zca", images, "cifar", "float64")(images).reshape(300, -1)
+    Z = images.reshape(300, -1) - images.reshape(300, -1).mean(axis=0)
+    Z -= Z.mean(axis=1, keepdims=True)
+    s = Z.std(axis=1, keepdims=True)
+    Z *= s.mean() / np.maximum(s, 40)
+    d, V = np.linalg.eigh(Z.T @ Z / 300)
+    strong = np.sqrt(d.clip(0)) >= 10
+    assert 40 < strong.sum() < len(d)
+    after = V.T @ (out.T @ out / 300) @ V
+    expected = np.diag(d.mean() * np.where(strong, 1, d / 100))
+    np.testing.assert_allclose(after, expected, atol=1e-8 * d.mean())
+
+
+def test_a_whitening_is_fitted_once(images, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path))
+    first = preprocess.fit("gcn+zca", images, "cifar", "float32")(images)
+    monkeypatch.setattr(preprocess, "_fit_gcn_zca", None)
+    np.testing.assert_array_equal(
+        preprocess.fit("gcn+zca", images, "cifar", "float32")(images), first
+    )
+    with pytest.raises(TypeError):  # other images, or another dtype, are fitted anew
+        preprocess.fit("gcn+zca", images[1:], "cifar", "float32")
+    with pytest.raises(TypeError):
+        preprocess.fit("gcn+zca", images, "cifar", "float64")
+
+
+def test_a_cache_that_cannot_be_written_or_read_is_done_without(images, monkeypatch, tmp_path):
+    (tmp_path / "fitted").write_bytes(b"a file where the folder should be")
+    expected = preprocess.fit("gcn+zca", images, "cifar", "float32")(images)
+    monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path))
+    np.testing.assert_array_equal(
+        preprocess.fit("gcn+zca", images, "cifar", "float32")(images), expected
+    )
+    (tmp_path / "fitted").unlink()
+    preprocess.fit("gcn+zca", images, "cifar", "float32")
+    (path,) = (tmp_path / "fitted").iterdir()
+    path.write_bytes(path.read_bytes()[:100])
+    np.testing.assert_array_equal(
+        preprocess.fit("gcn+zca", images, "cifar", "float32")(images), expected
+    )
+
+
+def test_standardize():
+    rng = np.random.default_rng(0)
+    X = rng.normal(3, 5, size=(2500, 7)).astype("float32")
+    X[:, 4] = 2
+    out = preprocess.fit("standardize", X[:2100], "timit", "float64")(X)
+    np.testing.assert_allclose(out[:2100].mean(axis=0), 0, atol=1e-5)
+    np.testing.assert_allclose(np.delete(out[:2100].std(axis=0), 4), 1, atol=1e-5)
+    assert (out[:, 4] == 0).all()
+    np.testing.assert_array_equal(out, preprocess.fit("auto", X[:2100], "timit", "float64")(X))
