@@ -33,7 +33,7 @@ class File:
 class About:
     """A data set by the paper's protocol (Sec. 5).
 
-    train, test  samples by the protocol
+    train, test  samples by the protocol; 0 where it does not say
     network      of Table 1
     terms        licence, or terms of use
     origin       page to read, and to cite

@@ -112,14 +112,10 @@ def _cached(
 
     def read() -> Reading:
         reading = module.read(originals, seed, resize)
-        expected, found = (
-            (module.ABOUT.train, module.ABOUT.test),
-            (len(reading.y_train), len(reading.y_test)),
-        )
-        if found != expected and not unverified:
-            reading.remarks += (
-                f"{found[0]} + {found[1]} samples, not {expected[0]} + {expected[1]}",
-            )
+        for part in ("train", "test"):
+            expected, found = getattr(module.ABOUT, part), len(getattr(reading, f"y_{part}"))
+            if expected not in (0, found) and not unverified:
+                reading.remarks += (f"{found} samples to {part}, not {expected}",)
         return reading
 
     return _built(path, read, module.ABOUT, originals, name, seed, resize, quiet)

@@ -83,7 +83,7 @@ def print_list() -> None:
         about = registry.about(name)
         shape = "x".join(map(str, input_shape(about.network)))
         print(
-            f"{name:<15} {about.classes:>7} {about.train:>6} {about.test:>6} {shape:>10} "
+            f"{name:<15} {about.classes:>7} {about.train or '?':>6} {about.test:>6} {shape:>10} "
             f"{about.network:<8} {'by hand' if about.by_hand else 'automatic':<9} "
             f"{'published' if about.verifiable else 'unverified':<11} {presence(name):<12}"
         )

@@ -41,7 +41,7 @@ def test_list_has_all_fifteen_with_terms_and_origin(run):
     for name in registry.MODULES:
         about = registry.about(name)
         row = next(line for line in out.splitlines() if line.split()[:1] == [name])
-        assert [str(n) for n in (about.classes, about.train, about.test)] == row.split()[1:4]
+        assert [str(n) for n in (about.classes, about.train or "?", about.test)] == row.split()[1:4]
         assert f"{about.terms}; {about.origin}" in out
         assert ("by hand" in row) == bool(about.by_hand)
         assert ("unverified" in row) == (not about.verifiable)
