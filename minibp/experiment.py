@@ -146,15 +146,7 @@ def run_experiment(
     Raises InputError if the folder holds another experiment, or this one and `resume` is not set.
     """
     listener, device = listener or Listener(), device or get_device("cpu")
-    sha256 = data.sha256  # of the whole data set; what is taken of it stands in the settings
-    data = data.reduced(experiment.train_limit, experiment.holdout, experiment.seed)
-    data.check_fits(experiment.network, input_shape(experiment.network))
-    record = experiment.identity() | {
-        "data": data.describe(),
-        "data_sha256": sha256,
-        "device": device.describe(),
-        "versions": results.versions(),
-    }
+    record, data = prepare(experiment, data, device)
     _check_folder(folder, record, resume)
     folder.mkdir(parents=True, exist_ok=True)
     runs, rates = experiment.runs(), []
@@ -163,31 +155,53 @@ def run_experiment(
     for index, (name, factor, schedule) in enumerate(runs):
         begins = _announce(listener, factor, index, len(runs))
         plan = experiment.plan(factor, schedule)
-        rates.append(_run(folder / name, plan, factor, data, device, begins, listener))
+        rates.append(do_run(folder / name, plan, factor, data, device, begins, listener))
         listener.run_ends(rates[-1])
         record = _write(folder, record, rates, finished=index + 1 == len(runs))
     write_atomically(folder / "curves.png", plots.learning_curves(record))
     return record
 
 
+def prepare(experiment: Experiment, data: Data, device: Device) -> tuple[dict[str, Any], Data]:
+    """Return the head of an experiment's record, and the part of the data that it is done on."""
+    sha256 = data.sha256  # of the whole data set; what is taken of it stands in the settings
+    data = data.reduced(experiment.train_limit, experiment.holdout, experiment.seed)
+    data.check_fits(experiment.network, input_shape(experiment.network))
+    head = experiment.identity() | {
+        "data": data.describe(),
+        "data_sha256": sha256,
+        "device": device.describe(),
+        "versions": results.versions(),
+    }
+    return head, data
+
+
+def collect(experiment: Experiment, head: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write and return the record of an experiment whose runs were done one by one; those that are
+    not done are missing in it."""
+    paths = [folder / name / "run.json" for name, *_ in experiment.runs()]
+    rates = [read_json(path) for path in paths if path.exists()]
+    return _write(folder, head, rates, finished=len(rates) == len(paths))
+
+
 def _announce(listener: Listener, factor: float, index: int, of: int) -> Callable[[Run], None]:
     return lambda run: listener.run_begins(factor, index, of, run)
 
 
-def _run(
+def do_run(
     folder: Path,
     plan: Plan,
     factor: float,
     data: Data,
     device: Device,
-    begins: Callable[[Run], None],
-    listener: Listener,
+    begins: Callable[[Run], None] = lambda run: None,
+    listener: Listener | None = None,
 ) -> dict[str, Any]:
-    """Do one run, or what is left of it, and return its record."""
-    written = folder / "run.json"
+    """Do one run, or what is left of it, and return its record, which is then in the folder."""
+    written, listener = folder / "run.json", listener or Listener()
     if written.exists():
         return read_json(written)
-    folder.mkdir(exist_ok=True)
+    folder.mkdir(parents=True, exist_ok=True)
     path = folder / "checkpoint.h5"
     run = Run(plan, data, device)
     state = checkpoint.load_latest(path)

@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import platform
+from pathlib import Path
 from typing import Any
 
 import h5py
@@ -9,6 +10,8 @@ import numpy as np
 import scipy
 
 from minibp.device import has_numba
+from minibp.errors import InputError
+from minibp.files import read_json
 
 
 def score(rates: list[dict[str, Any]]) -> dict[str, Any]:
@@ -56,6 +59,53 @@ def run_record(
         "diverged_epoch": diverged_epoch,
         "history": history,
     }
+
+
+def read(folder: Path | str) -> list[dict[str, Any]]:
+    """Return the records of all experiments in a folder and below it, in the order of their paths.
+
+    A record is what run.json of scripts/train.py and scripts/sweep.py holds, and its `folder`.
+    Raises InputError where there are none.
+    """
+    folder = Path(folder)
+    records = []
+    for path in sorted(folder.rglob("run.json")):
+        record = read_json(path)
+        if "condition" in record:  # and no single run's
+            records.append(record | {"folder": str(path.parent)})
+    if not records:
+        raise InputError(f"{folder} holds no experiments (run.json of train.py or sweep.py).")
+    return records
+
+
+def rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return a row for each run of some records: dataset, condition, rate_factor, schedule, seed,
+    best_error, best_epoch, diverged_epoch, honest_error.
+
+    honest_error is the run's test error at the epoch with the least error on the held-out part.
+    """
+    return [
+        {
+            "dataset": record["dataset"],
+            "condition": record["condition"],
+            "rate_factor": rate["factor"],
+            "schedule": rate["batch_schedule"],
+            "seed": record["seed"],
+            "best_error": rate["best_error"],
+            "best_epoch": rate["best_epoch"],
+            "diverged_epoch": rate["diverged_epoch"],
+            "honest_error": score([rate])["honest_error"],
+        }
+        for record in records
+        for rate in record["rates"]
+    ]
+
+
+def frame(folder: Path | str) -> Any:
+    """Return the rows of all runs in a folder as a pandas DataFrame (pip install pandas)."""
+    import pandas
+
+    return pandas.DataFrame(rows(read(folder)))
 
 
 def table(rates: list[dict[str, Any]]) -> str:

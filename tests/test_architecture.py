@@ -17,12 +17,17 @@ LEVELS = [
     ("rng", "ops"),
     ("layers", "feedback", "losses", "data", "checkpoint", "preprocess"),
     ("conditions", "settings", "fused"),
+    ("paper",),
+    ("tables",),
+    ("claims",),
     ("network", "schedule"),
     ("optim", "models", "metrics"),
     ("update",),
     ("train", "gradcheck", "results"),
     ("plots", "selfcheck", "warmup"),
     ("experiment",),
+    ("sweep",),
+    ("workers",),
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}
 

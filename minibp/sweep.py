@@ -1,0 +1,209 @@
+"""Many experiments: each run of each is a job of its own, done by whoever is free.
+
+The folder of a sweep has a folder for each experiment, DATASET/CONDITION/seedN, as scripts/train.py
+leaves it. What is there is all that a sweep remembers: a job whose run.json is there is done, one
+with a checkpoint goes on from it, one whose folder is locked is being done by somebody else.
+"""
+
+import contextlib
+import fcntl
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+from minibp.data import Data
+from minibp.device import get_device
+from minibp.experiment import Experiment, collect, do_run, prepare
+from minibp.files import read_json, write_json
+
+Loader = Callable[..., Data]
+DONE, FAILED, ELSEWHERE = "done", "failed", "elsewhere"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a data set comes from: what its loader is called with, besides its name."""
+
+    name: str
+    options: tuple[tuple[str, Any], ...] = ()
+
+    def load(self, loader: Loader) -> Data:
+        """Return the data."""
+        return loader(self.name, **dict(self.options))
+
+
+@dataclass(frozen=True)
+class How:
+    """How runs are computed, on whatever worker."""
+
+    device: str = "cpu"
+    kernels: str = "auto"
+    threads: int | None = 1
+    keep_weights: bool = False
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run of an experiment, which is in a sub-folder `run` of the experiment's folder."""
+
+    experiment: Experiment
+    source: Source
+    folder: Path
+    run: str
+
+    @property
+    def place(self) -> Path:
+        """The run's own folder."""
+        return self.folder / self.run
+
+    @property
+    def done(self) -> bool:
+        """Whether its record is there."""
+        return (self.place / "run.json").exists()
+
+
+@dataclass
+class Outcome:
+    """What became of a job: "done", "failed" (with the error), or "elsewhere": somebody else is at
+    it."""
+
+    job: Job
+    state: str
+    error: str = ""
+    seconds: float = 0.0
+
+
+def jobs_of(experiments: Sequence[tuple[Experiment, Source]], folder: Path) -> list[Job]:
+    """Return the runs of all experiments, in their order."""
+    return [
+        Job(experiment, source, folder_of(experiment, folder), name)
+        for experiment, source in experiments
+        for name, *_ in experiment.runs()
+    ]
+
+
+def folder_of(experiment: Experiment, folder: Path) -> Path:
+    """Return an experiment's folder below a sweep's.
+
+    >>> from minibp.conditions import Condition
+    >>> folder_of(Experiment("digits", "mnist", Condition.parse("frSF-25+BN Top")), Path("runs"))
+    PosixPath('runs/digits/frSF-25+BN_Top/seed0')
+    """
+    words = (experiment.dataset, str(experiment.condition), f"seed{experiment.seed}")
+    return folder.joinpath(*(re.sub(r"[^\w+.()-]+", "_", word) for word in words))
+
+
+def work(job: Job, loader: Loader, how: How) -> Outcome:
+    """Do a job, in whatever process this is called, and return what became of it.
+
+    An error becomes part of the outcome, and is written to error.json in the run's folder.
+    """
+    if job.done:
+        return Outcome(job, DONE)
+    start = time.perf_counter()
+    job.place.mkdir(parents=True, exist_ok=True)
+    with locked(job.place / "lock") as mine:
+        if not mine:
+            return Outcome(job, ELSEWHERE)
+        try:
+            _do(job, loader, how)
+        except Exception as error:
+            text = f"{type(error).__name__}: {error}"
+            write_json(
+                job.place / "error.json", {"error": text, "traceback": traceback.format_exc()}
+            )
+            return Outcome(job, FAILED, text)
+    return Outcome(job, DONE, seconds=time.perf_counter() - start)
+
+
+def _do(job: Job, loader: Loader, how: How) -> None:
+    if job.done:  # by somebody, between the first look and the lock
+        return
+    experiment = job.experiment
+    device = get_device(how.device, how.kernels, how.threads)
+    part = (experiment.train_limit, experiment.holdout, experiment.seed)
+    data = _part(job.source, loader, *part)
+    factor, schedule = next(rest for name, *rest in experiment.runs() if name == job.run)
+    do_run(job.place, experiment.plan(factor, schedule), factor, data, device)
+    (job.place / "error.json").unlink(missing_ok=True)
+    if not how.keep_weights:
+        for path in job.place.glob("checkpoint*.h5"):
+            path.unlink()
+
+
+@lru_cache(maxsize=4)
+def _loaded(source: Source, loader: Loader) -> Data:
+    return source.load(loader)
+
+
+@lru_cache(maxsize=2)
+def _part(
+    source: Source, loader: Loader, train_limit: int | None, holdout: float | None, seed: int
+) -> Data:
+    return _loaded(source, loader).reduced(train_limit, holdout, seed)
+
+
+@contextlib.contextmanager
+def locked(path: Path) -> Iterator[bool]:
+    """Give whether the lock was free; it is then held for the block, by this process alone.
+
+    The system frees it when the process ends, however that happens.
+    """
+    with open(path, "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            yield False
+            return
+        yield True
+
+
+@dataclass
+class Progress:
+    """How far a sweep is."""
+
+    total: int
+    done: int = 0
+    failed: int = 0
+    running: int = 0
+    errors: list[Outcome] = field(default_factory=list)
+
+
+class Sweep:
+    """All jobs of a sweep, what is left of them, and the records of their experiments."""
+
+    def __init__(self, jobs: Sequence[Job], loader: Loader, how: How):
+        self.jobs, self.loader, self.how = list(jobs), loader, how
+        self.left = {job.place: job for job in jobs if not job.done}
+        self.progress = Progress(len(jobs), len(jobs) - len(self.left))
+        self._heads: dict[Path, dict[str, Any]] = {}
+
+    def take(self, outcome: Outcome) -> None:
+        """Count a job's outcome, and bring its experiment's record up to date."""
+        del self.left[outcome.job.place]
+        if outcome.state == FAILED:
+            self.progress.failed += 1
+            self.progress.errors.append(outcome)
+        else:
+            self.progress.done += 1
+            self.record(outcome.job)
+
+    def record(self, job: Job) -> None:
+        """Write an experiment's record from those of its runs."""
+        if job.folder not in self._heads:
+            device = get_device(self.how.device, self.how.kernels, self.how.threads)
+            data = _loaded(job.source, self.loader)
+            self._heads[job.folder] = prepare(job.experiment, data, device)[0]
+        collect(job.experiment, self._heads[job.folder], job.folder)
+
+    def record_all(self) -> None:
+        """Write the record of each experiment that has a run, and lacks a whole record."""
+        for job in {job.folder: job for job in self.jobs if job.done}.values():
+            written = job.folder / "run.json"
+            if not written.exists() or not read_json(written)["finished"]:
+                self.record(job)

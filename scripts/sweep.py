@@ -1,0 +1,301 @@
+"""Run the paper's grid, or any part of it: conditions × data sets × learning rates × seeds.
+
+    python scripts/sweep.py --tables 2 3 4 5 --datasets digits --workers 2
+    python scripts/tables.py runs/sweep
+
+Finished runs are never run again, cut ones go on from their checkpoint: to go on, or to run more,
+give the same --out again. --dry-run says what would be run, and about how long it takes.
+"""
+
+import argparse
+import dataclasses
+import itertools
+import sys
+import time
+import warnings
+from pathlib import Path
+
+from minibp_datasets import registry
+from tqdm import tqdm
+
+from minibp import paper
+from minibp.conditions import Condition
+from minibp.device import KERNELS, get_device
+from minibp.errors import InputError
+from minibp.experiment import Experiment
+from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
+from minibp.settings import Settings
+from minibp.sweep import How, Job, Source, Sweep, jobs_of
+from minibp.train import Run, step
+from minibp.warmup import compile_kernels
+from minibp.workers import run_here, run_on_cluster
+
+RECORD_BYTES = 700  # of a run's record, for each epoch and weighted layer
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="sweep.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    grid = parser.add_argument_group("what is run")
+    add = grid.add_argument
+    add("--tables", nargs="+", metavar="N", help="the conditions of the paper's tables: 2 3 4 5")
+    add("--conditions", nargs="+", metavar="HEAD", help='or these: "frSF-25+BN+BM2 Bottom" …')
+    add("--datasets", nargs="+", metavar="NAME", help=f"{', '.join(registry.names())}, …")
+    add("--unverified", nargs="+", default=[], metavar="NAME", help="copies, as in train.py")
+    add(
+        "--data-dir",
+        action="append",
+        default=[],
+        metavar="NAME=PATH",
+        help="folder or archive with a data set's original files; may be given for each",
+    )
+    add("--seeds", type=int, default=1, metavar="N", help="seeds 0 … N−1 (default: 1)")
+    add(
+        "--rate-factors",
+        type=float,
+        nargs="+",
+        default=list(FACTORS),
+        metavar="F",
+        help=f"(Sec. 5; default: {' '.join(f'{f:g}' for f in FACTORS)})",
+    )
+    add("--epochs", type=int, default=EPOCHS, help=f"(Sec. 5; default: {EPOCHS})")
+    add("--batch-size", type=int, default=BATCH_SIZE, help=f"(Sec. 5; default: {BATCH_SIZE})")
+    add("--train-limit", type=int, metavar="N", help="train on N samples, drawn by the seed")
+    add("--holdout", type=float, metavar="SHARE", help="for honest scores, as in train.py")
+    add("--set", action="append", default=[], metavar="NAME=VALUE", help="as in train.py")
+
+    how = parser.add_argument_group("how")
+    add = how.add_argument
+    add("--out", type=Path, default=Path("runs/sweep"), help="folder (default: runs/sweep)")
+    add(
+        "--workers",
+        type=int,
+        help="processes of one thread each (default: as many as cores; 0: one run after the other "
+        "in this process)",
+    )
+    add(
+        "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, tcp://… (docs/cluster.md)"
+    )
+    add("--device", default="cpu", help="cpu, cuda or auto, on the workers (default: cpu)")
+    add("--kernels", choices=KERNELS, default="auto", help="of the CPU, as in train.py")
+    add("--threads", type=int, default=1, help="of each worker's kernels (default: 1)")
+    add("--keep-weights", action="store_true", help="keep finished runs' last checkpoints")
+    add("--dry-run", action="store_true", help="list the runs, and estimate time and disk")
+    add("--quiet", action="store_true", help="no live display")
+    return parser
+
+
+def sources_of(args: argparse.Namespace) -> list[Source]:
+    """Return the data sets; raise InputError for contradictory or unknown flags."""
+    names = [*(args.datasets or ([] if args.unverified else ["digits"])), *args.unverified]
+    places = {}
+    for text in args.data_dir:
+        name, equals, path = text.partition("=")
+        if not equals or name not in names:
+            raise InputError(f"--data-dir {text!r}: expected NAME=PATH, NAME one of {names}.")
+        places[name] = str(Path(path).absolute())  # workers may have other working folders
+    settings = settings_of(args)
+    sources = []
+    for name in names:
+        options = {"resize": settings.resize, "seed": settings.protocol_seed, "quiet": True}
+        if name in places:
+            options["data_dir"] = places[name]
+        if name in args.unverified:
+            options["unverified"] = True
+        sources.append(Source(name, tuple(sorted(options.items()))))
+    return sources
+
+
+def settings_of(args: argparse.Namespace) -> Settings:
+    """Return the settings that --set describes."""
+    changes = {}
+    for pair in args.set:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise InputError(f"--set {pair!r}: expected NAME=VALUE.")
+        changes[name] = Settings.from_text(name, text)
+    return Settings().replace(**changes)
+
+
+def conditions_of(args: argparse.Namespace) -> list[Condition]:
+    """Return the conditions of the tables, and those by name; by default all of the paper's."""
+    found = paper.conditions(*args.tables) if args.tables else []
+    found += [Condition.parse(head) for head in args.conditions or []]
+    return list(dict.fromkeys(found)) or paper.conditions()
+
+
+def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
+    """Return the experiments with their data; data sets are fetched here, once."""
+    if args.seeds < 1:
+        raise InputError(f"--seeds {args.seeds}: expected 1 or more.")
+    conditions, settings = conditions_of(args), settings_of(args)
+    found = []
+    for source in sources_of(args):
+        data = source.load(registry.load)
+        if data.network is None:
+            raise InputError(f"no network of Table 1 fits data set {source.name!r}.")
+        for condition, seed in itertools.product(conditions, range(args.seeds)):
+            experiment = Experiment(
+                dataset=source.name,
+                network=data.network,
+                condition=condition,
+                seed=seed,
+                epochs=args.epochs,
+                batch_size=args.batch_size,
+                base_rate=BASE_RATE,
+                rate_factors=args.rate_factors,
+                train_limit=args.train_limit,
+                holdout=args.holdout,
+                settings=settings,
+            )
+            found.append((experiment, source))
+    return found
+
+
+def dry_run(sweep: Sweep, workers: int, how: How) -> None:
+    """Print the runs that are left, and about how long they and their records take."""
+    seconds, size = {}, 0.0
+    for job in sweep.left.values():
+        experiment = job.experiment
+        kind = (job.source.name, experiment.condition.bn)
+        if kind not in seconds:
+            seconds[kind] = seconds_of_an_epoch(job, how)
+        layers = 6 if experiment.network == "image119" else 5
+        size += experiment.epochs * layers * RECORD_BYTES
+        print(f"{job.source.name}  {experiment.condition}  seed {experiment.seed}  {job.run}")
+    total = sum(
+        seconds[job.source.name, job.experiment.condition.bn] * job.experiment.epochs
+        for job in sweep.left.values()
+    )
+    print(
+        f"\n{len(sweep.left)} runs left of {len(sweep.jobs)}; about {duration(total / workers)} "
+        f"with {workers} workers, diverged runs excepted, which end early; about "
+        f"{2 * size / 1e6:.0f} MB of records"
+    )
+
+
+def seconds_of_an_epoch(job: Job, how: How) -> float:
+    """Return the seconds of an epoch, from a few steps of training and of evaluation."""
+    experiment = job.experiment
+    data = job.source.load(registry.load)
+    small = data.reduced(min(len(data.y_train), 5 * experiment.batch_size), None, 0)
+    small = dataclasses.replace(small, X_test=small.X_test[:200], y_test=small.y_test[:200])
+    device = get_device(how.device, how.kernels, how.threads)
+    run = Run(experiment.plan(*experiment.runs()[0][1:]), small, device)
+    X, y = (
+        device.asarray(run.prepare(small.X_train[:100])),
+        device.asarray(small.y_train[:100]),
+    )
+    step(run.network, run.optimizer, X, y)
+    start = time.perf_counter()
+    for _ in range(5):
+        step(run.network, run.optimizer, X, y)
+    training = (time.perf_counter() - start) / 5
+    start = time.perf_counter()
+    run.network.forward(X, train=False)
+    testing = time.perf_counter() - start
+    samples = experiment.train_limit or len(data.y_train)
+    moments = 20 if experiment.condition.bn else 0
+    return (samples / 100) * training + (len(data.y_test) / 100 + moments) * testing
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words.
+
+    >>> duration(5000), duration(200), duration(7)
+    ('1.4 hours', '3.3 minutes', '7 seconds')
+    """
+    for unit, size in (("hours", 3600), ("minutes", 60)):
+        if seconds >= size:
+            return f"{seconds / size:.1f} {unit}"
+    return f"{seconds:.0f} seconds"
+
+
+class Display:
+    """The live display: runs done, running, failed, time left."""
+
+    def __init__(self, sweep: Sweep, quiet: bool):
+        self.bar = tqdm(
+            desc="runs",
+            total=sweep.progress.total,
+            initial=sweep.progress.done,
+            unit="run",
+            disable=True if quiet else None,
+            smoothing=0,
+        )
+
+    def __call__(self, sweep: Sweep) -> None:
+        """Show how far the sweep is."""
+        progress = sweep.progress
+        self.bar.update(progress.done + progress.failed - self.bar.n)
+        self.bar.set_postfix_str(f"{progress.running} running, {progress.failed} failed")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = build_parser().parse_args(argv)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    how = How(args.device, args.kernels, args.threads, args.keep_weights)
+    try:
+        device = get_device(args.device, args.kernels, args.threads) if not args.scheduler else None
+        experiments = experiments_of(args)
+        jobs = jobs_of(experiments, args.out)
+        check(args.out, experiments)
+        sweep = Sweep(jobs, registry.load, how)
+        if args.dry_run:
+            dry_run(sweep, args.workers or 1, how)
+            return 0
+        if device is not None and sweep.left:
+            job = next(iter(sweep.left.values()))
+            plan = job.experiment.plan(*job.experiment.runs()[0][1:])
+            compile_kernels(plan, device, lambda: print("compiling …", file=sys.stderr))
+        args.out.mkdir(parents=True, exist_ok=True)
+        display, start = Display(sweep, args.quiet), time.perf_counter()
+        if args.workers == 0 and not args.scheduler:
+            run_here(sweep, display)
+        elif sweep.left:
+            run_on_cluster(sweep, display, workers=args.workers, address=args.scheduler)
+        sweep.record_all()
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\ninterrupted; the same command goes on", file=sys.stderr)
+        return 130
+    display.bar.close()
+    progress = sweep.progress
+    for outcome in progress.errors:
+        print(f"failed: {outcome.job.place}: {outcome.error}", file=sys.stderr)
+    print(
+        f"{progress.done} of {progress.total} runs done, {progress.failed} failed; "
+        f"{duration(time.perf_counter() - start)}; python scripts/tables.py {args.out}"
+    )
+    return 1 if progress.failed else 0
+
+
+def check(folder: Path, experiments: list[tuple[Experiment, Source]]) -> None:
+    """Raise InputError if the folder has experiments of these names with other settings."""
+    from minibp.experiment import differences
+    from minibp.files import read_json
+    from minibp.sweep import folder_of
+
+    for experiment, _ in experiments:
+        written = folder_of(experiment, folder) / "run.json"
+        if written.exists():
+            before = read_json(written)
+            now = experiment.identity() | {"data_sha256": before["data_sha256"]}
+            changes = differences(before, now)
+            if changes:
+                raise InputError(
+                    f"{written.parent} holds another experiment: {'; '.join(changes)}. Choose "
+                    "another folder with --out."
+                )
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,79 @@
+"""Print the paper's tables with our numbers beside the paper's, and what becomes of its claims.
+
+python scripts/tables.py runs/sweep
+python scripts/tables.py runs/sweep --format markdown --claims > results.md
+python scripts/tables.py runs/sweep --format csv --runs > runs.csv
+"""
+
+import argparse
+import csv
+import sys
+from pathlib import Path
+
+from minibp import results
+from minibp.claims import judge
+from minibp.errors import InputError
+from minibp.tables import cells, datasets_of, render
+
+COLUMNS = (
+    "dataset condition rate_factor schedule seed best_error best_epoch diverged_epoch honest_error"
+).split()
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
+    parser = argparse.ArgumentParser(
+        prog="tables.py",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("runs", type=Path, metavar="RUNS", help="folder of a sweep, or of any experiments")
+    add("--format", choices=("text", "markdown", "html", "csv"), default="text")
+    add("--tables", nargs="+", default=[], metavar="N", help="2 3 4 5 (default: all)")
+    add("--claims", action="store_true", help="also the paper's claims: holds, fails, not enough")
+    add("--runs", action="store_true", dest="each", help="instead: every run's score, as CSV")
+    return parser
+
+
+def print_claims(records: list[dict], markdown: bool) -> None:
+    """Print the verdict on each claim, with the numbers it used."""
+    found = cells(records)
+    if markdown:
+        print("| data set | claim | source | verdict | numbers |\n|---|---|---|---|---|")
+    for verdict in judge(found, datasets_of(found)):
+        numbers = ", ".join(f"{head} {error:.2f}" for head, error in verdict.used.items())
+        numbers += f"; {verdict.missing} is missing" if verdict.missing else ""
+        item = verdict.claim
+        if markdown:
+            print(
+                f"| {verdict.dataset} | {item.name}: {item.text} | {item.source} | "
+                f"**{verdict.state}** | {numbers} |"
+            )
+        else:
+            print(f"{verdict.dataset}: {verdict.state}: {item.name} ({item.source})")
+            print(f"    {item.text}\n    {numbers}")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    args = build_parser().parse_args(argv)
+    try:
+        records = results.read(args.runs)
+        if args.each:
+            writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+            writer.writeheader()
+            writer.writerows(results.rows(records))
+            return 0
+        print(render(records, args.format, args.tables))
+        if args.claims:
+            print_claims(records, args.format == "markdown")
+    except InputError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

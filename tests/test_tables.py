@@ -1,0 +1,160 @@
+import csv
+import io
+
+import pytest
+
+from minibp import paper, results
+from minibp.claims import CLAIMS, FAILS, HOLDS, OPEN, judge
+from minibp.conditions import Condition
+from minibp.errors import InputError
+from minibp.tables import Cell, cells, colour, datasets_of, render
+
+
+def record(head, error, dataset="mnist", seed=0, *, finished=True, diverged=(None,), honest=None):
+    rates = [
+        results.run_record(
+            factor,
+            5e-4 * factor,
+            "100",
+            [{"epoch": 1, "error": error + k} | ({"holdout_error": k} if honest else {})],
+            epoch,
+        )
+        for k, (factor, epoch) in enumerate(zip((1, 0.1, 10), diverged, strict=False))
+    ]
+    return {
+        "dataset": dataset,
+        "condition": head,
+        "seed": seed,
+        "finished": finished,
+        "rates": rates,
+    } | results.score(rates)
+
+
+def test_means_over_seeds():
+    found = cells([record("SGD", 1.0, seed=0), record("SGD", 2.0, seed=1), record("BN", 3.0)])
+    cell = found["mnist", Condition()]
+    assert (cell.mean, len(cell.errors)) == (1.5, 2)
+    assert cell.std == pytest.approx(0.7071, abs=1e-4)
+    assert str(cell) == "1.50±0.71"
+    assert str(found["mnist", Condition(bn=True)]) == "3.00"
+
+
+def test_unfinished_experiments_are_no_numbers():
+    records = [record("SGD", 1.0), record("BN", 0.5, finished=False)]
+    assert list(cells(records)) == [("mnist", Condition())]
+    text = render(records, "text", ["2"])
+    assert "0.50" not in text
+    assert "1 experiments are not finished" in text
+
+
+def test_diverged_runs_are_marked_where_all_of_them_did():
+    records = [record("SGD", 1.0, diverged=(None, 3)), record("uSF", 88.65, diverged=(1, 1))]
+    found = cells(records)
+    assert str(found["mnist", Condition()]) == "1.00"
+    assert str(found["mnist", Condition.parse("uSF")]) == "88.65×"
+
+
+def test_the_papers_colours():
+    assert [colour(x, 10.0) for x in (13.0, 12.99, 7.0, 7.01)] == ["worse", None, "better", None]
+    for table in paper.tables():  # its own numbers, by its own rule
+        for row in table.errors.values():
+            sgd = row.get(Condition())
+            if sgd is None:
+                continue
+            assert colour(sgd, sgd) is None
+
+
+def test_text():
+    records = [record("SGD", 1.0), record("uSF", 88.0), record("BN+BM", 0.7)]
+    text = render(records, "text", ["2"])
+    lines = {line.split("  ")[0].strip(): line for line in text.splitlines()}
+    assert lines["mnist"].split() == ["mnist", "1.00", "0.70", "88.00▲"]
+    assert "0.67" in text  # the paper's SGD
+    assert "+0.33" in text
+    assert "Experiment B" not in text
+
+
+def test_every_format_has_the_same_numbers():
+    records = [record(head, 1 + k / 7) for k, head in enumerate(map(str, paper.conditions()))]
+    for form in ("text", "markdown", "html"):
+        text = render(records, form)
+        for entry in records:
+            assert f"{entry['best_error']:.2f}" in text
+    rows = list(csv.DictReader(io.StringIO(render(records, "csv"))))
+    assert len(rows) == 46
+    by_head = {(row["table"], row["condition"]): row for row in rows}
+    for entry in records:
+        (error,) = {
+            float(row["error"])
+            for row in rows
+            if str(Condition.parse(row["condition"])) == entry["condition"]
+        }
+        assert error == pytest.approx(entry["best_error"], abs=1e-4)
+    row = by_head["3", "brSF-25+BN+BM"]
+    assert float(row["difference"]) == pytest.approx(float(row["error"]) - 1.01, abs=1e-3)
+
+
+def test_html_escapes():
+    assert "<script>" not in render([record("SGD", 1.0, dataset="<script>")], "html")
+
+
+def test_unknown_formats():
+    with pytest.raises(InputError, match="unknown format 'pdf'"):
+        render([record("SGD", 1.0)], "pdf")
+
+
+def test_data_sets_in_the_papers_order():
+    found = cells([record("SGD", 1, name) for name in ("digits", "svhn", "mnist")])
+    assert datasets_of(found) == ["mnist", "svhn", "digits"]
+
+
+def published():
+    """The paper's own numbers as cells."""
+    return {
+        (dataset, condition): Cell((error,), (), (1.0,), 0, 5)
+        for table in paper.tables()
+        for dataset, row in table.errors.items()
+        for condition, error in row.items()
+    }
+
+
+def test_the_papers_claims_hold_for_its_numbers_on_most_data_sets():
+    """Its conclusions are of all data sets together; on single ones some fail."""
+    verdicts = list(judge(published(), list(paper.DATASETS.values())))
+    assert len(verdicts) == 15 * len(CLAIMS)
+    for item in CLAIMS:
+        states = [v.state for v in verdicts if v.claim is item]
+        judged = [state for state in states if state != OPEN]
+        assert judged.count(HOLDS) > len(judged) / 2, item.name
+
+
+def test_a_claim_fails_where_the_numbers_say_so():
+    found = published()
+    found["mnist", Condition.parse("uSF+BN+BM")] = Cell((50.0,), (), (1.0,), 0, 5)
+    states = {v.claim.name: v for v in judge(found, ["mnist"])}
+    assert states["magnitudes of V"].state == FAILS
+    assert states["magnitudes of V"].used["uSF+BN+BM"] == 50.0
+    assert states["signs matter"].state == HOLDS
+
+
+def test_a_claim_without_its_numbers_is_open():
+    found = {key: cell for key, cell in published().items() if key[1].freeze is None}
+    states = {v.claim.name: v for v in judge(found, ["mnist"])}
+    assert states["every Top is alike"].state == OPEN
+    assert states["every Top is alike"].missing == "SGD Top"
+    assert all(v.state == OPEN for v in judge({}, ["mnist"]))
+
+
+def test_every_claim_can_fail_and_can_hold():
+    """Over the paper's numbers and worse ones."""
+    flat = {key: Cell((50.0,), (), (1.0,), 0, 5) for key in published()}
+    high = {
+        key: Cell((float(sum(map(ord, str(key[1]))) * 37 % 90),), (), (1.0,), 0, 5)
+        for key in published()
+    }
+    states = {item.name: set() for item in CLAIMS}
+    turned = {key: Cell((100 - cell.mean,), (), (1.0,), 0, 5) for key, cell in published().items()}
+    for found in (published(), flat, high, turned):
+        for verdict in judge(found, ["mnist", "cifar10", "caltech101"]):
+            states[verdict.claim.name].add(verdict.state)
+    assert all({HOLDS, FAILS} <= found for found in states.values()), states
