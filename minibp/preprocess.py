@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 
 import h5py
 import numpy as np
+from threadpoolctl import threadpool_limits
 
 from minibp.files import cache_folder, replacing
 
@@ -94,7 +95,8 @@ def _remembered(
     path = cache_folder() / "fitted" / f"{digest.hexdigest()[:32]}.h5"
     with contextlib.suppress(OSError, KeyError), h5py.File(path) as file:
         return {name: file[name][()] for name in ("mean", "whiten", "contrast")}
-    arrays = compute()
+    with threadpool_limits(1):  # the same bits on every number of threads
+        arrays = compute()
     with contextlib.suppress(OSError):  # a cache that cannot be written is done without
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as partial, h5py.File(partial, "w") as file:

@@ -16,6 +16,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from threadpoolctl import threadpool_limits
+
 from minibp.data import Data
 from minibp.device import get_device
 from minibp.experiment import Experiment, collect, do_run, prepare
@@ -111,7 +113,8 @@ def work(job: Job, loader: Loader, how: How) -> Outcome:
         if not mine:
             return Outcome(job, ELSEWHERE)
         try:
-            _do(job, loader, how)
+            with threadpool_limits(how.threads):  # bits depend on the number of BLAS's threads
+                _do(job, loader, how)
         except Exception as error:
             text = f"{type(error).__name__}: {error}"
             write_json(
