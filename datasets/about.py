@@ -12,6 +12,7 @@ class File:
     checksum   such as "md5:…", or "" where no published one is known
     published  who published the checksum
     contents   of a packed file, the checksum of what is in it: packed anew it is still the original
+    others     names that it may have, too, such as when it is unpacked
     """
 
     name: str
@@ -19,6 +20,7 @@ class File:
     checksum: str = ""
     published: str = ""
     contents: str = ""
+    others: tuple[str, ...] = ()
 
     def addresses(self) -> list[str]:
         """Return the whole addresses.

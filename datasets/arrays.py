@@ -6,11 +6,11 @@ from pathlib import Path
 
 import h5py
 import numpy as np
+from minibp_datasets.folder import fitting
 from minibp_datasets.protocols import split
 
 from minibp.data import Data
 from minibp.errors import InputError
-from minibp.models import NETWORKS
 
 PARTED = ("X_train", "y_train", "X_test", "y_test")
 PACKING = 1032  # bytes that a packed one can become at most
@@ -54,13 +54,22 @@ def load_h5(path: Path, seed: int = 0) -> Data:
     try:
         with h5py.File(path) as file:
             content = {
-                name: file[name].asstr()[:] if name == "class_names" else file[name][()]
+                name: _dataset(file[name])
                 for name in wanted
                 if isinstance(file.get(name), h5py.Dataset)
             }
-    except (OSError, ValueError, TypeError, RuntimeError) as error:
+    except Exception as error:  # a broken file can make the library raise many things
         raise InputError(f"cannot read {path} as an HDF5 file of arrays: {error}") from error
     return data_of(content, path, seed)
+
+
+def _dataset(dataset: h5py.Dataset) -> np.ndarray:
+    """Return a data set, if it is as large as it says: HDF5 makes room first."""
+    if h5py.check_string_dtype(dataset.dtype):
+        return dataset.asstr()[()]
+    if dataset.shape is None or dataset.nbytes > PACKING * dataset.id.get_storage_size() + 1024:
+        raise ValueError(f"{dataset.name} is empty, or cannot be as large as it says")
+    return dataset[()]
 
 
 def data_of(content: dict[str, np.ndarray], path: Path, seed: int) -> Data:
@@ -75,11 +84,11 @@ def data_of(content: dict[str, np.ndarray], path: Path, seed: int) -> Data:
     Raises InputError for a file that is not such a one.
     """
     note = f"the user's own file {path}"
+    content = {name: np.asarray(array) for name, array in content.items()}
     if {"X", "y"} <= content.keys() and not content.keys() & set(PARTED):
         X, y = content.pop("X"), content.pop("y")
-        if y.ndim != 1 or len(X) != len(y):
-            raise InputError(f"{path}: X {X.shape} and y {y.shape}: expected (N, …) and (N,).")
-        train, test = split(y, TEST_SHARE, "own", seed) if len(y) else (y, y)
+        _check(path, "", X, y)
+        train, test = split(y, TEST_SHARE, "own", seed)
         content |= {"X_train": X[train], "y_train": y[train], "X_test": X[test], "y_test": y[test]}
         note += f", split {len(train)}/{len(test)} by seed {seed}"
     missing = [name for name in PARTED if name not in content]
@@ -88,20 +97,33 @@ def data_of(content: dict[str, np.ndarray], path: Path, seed: int) -> Data:
             f"{path} lacks {', '.join(missing)}: expected X and y, or {', '.join(PARTED)}; it has "
             f"{', '.join(content) or 'nothing'}."
         )
-    for name in ("X_train", "X_test"):
-        if content[name].ndim == 3:
-            content[name] = content[name][..., None]
-    labels = content["y_train"]
-    if labels.size == 0:
-        raise InputError(f"{path}: y_train is empty.")
-    fitting = [
-        name for name, (_, shape) in NETWORKS.items() if shape == content["X_train"].shape[1:]
-    ]
+    for part in ("_train", "_test"):
+        _check(path, part, content[f"X{part}"], content[f"y{part}"])
+        if content[f"X{part}"].ndim == 3:
+            content[f"X{part}"] = content[f"X{part}"][..., None]
+    names, classes = content.get("class_names", np.array([])), content.get("classes")
+    if classes is not None and (classes.shape != () or classes.dtype.kind not in "iu"):
+        raise InputError(f"{path}: classes is {classes!r}: expected an integer.")
+    if names.ndim != 1:
+        raise InputError(f"{path}: class_names has shape {names.shape}: expected a list.")
     return Data(
         name=str(path),
         **{name: content[name] for name in PARTED},
-        classes=int(content["classes"]) if "classes" in content else int(labels.max()) + 1,
-        network="cifar" if "cifar" in fitting else (fitting or [None])[0],
-        class_names=tuple(map(str, content.get("class_names", ()))),
+        classes=int(content["y_train"].max()) + 1 if classes is None else int(classes),
+        network=fitting(content["X_train"].shape[1:]),
+        class_names=tuple(n.decode() if isinstance(n, bytes) else str(n) for n in names.tolist()),
         note=note,
     )
+
+
+def _check(path: Path, part: str, X: np.ndarray, y: np.ndarray) -> None:
+    """Raise InputError unless there is an integer label for each sample, and a sample."""
+    if y.dtype.kind not in "iu" or y.ndim != 1:
+        raise InputError(
+            f"{path}: y{part} has shape {y.shape} and type {y.dtype}: expected (N,) integers from "
+            "0. Names of classes go into class_names."
+        )
+    if len(y) == 0:
+        raise InputError(f"{path}: y{part} is empty.")
+    if X.ndim < 2 or len(X) != len(y):
+        raise InputError(f"{path}: X{part} has shape {X.shape}: expected ({len(y)}, …).")

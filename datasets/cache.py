@@ -11,7 +11,6 @@ import numpy as np
 from minibp_datasets.reading import Reading
 from tqdm import tqdm
 
-import minibp
 from minibp.data import Data
 from minibp.errors import DamagedFileError
 from minibp.files import replacing
@@ -25,7 +24,7 @@ def build(path: Path, reading: Reading, about: dict[str, Any], *, quiet: bool = 
     about  name, classes, network, note and provenance, JSON-able
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    _clear(path)
+    _clear(path.parent)
     with replacing(path) as partial:
         with h5py.File(partial, "w") as file:
             _write(file, reading, quiet, about["name"])
@@ -102,17 +101,12 @@ def _told(path: Path):
         ) from error
 
 
-def _clear(path: Path) -> None:
-    """Remove what killed processes left of this file."""
-    for partial in path.parent.glob(f".{path.name}.*.part"):
-        process = int(partial.suffixes[-2].removeprefix("."))
+def _clear(folder: Path) -> None:
+    """Remove what killed processes left."""
+    for partial in folder.glob(".*.part"):
+        process = partial.suffixes[-2].removeprefix(".") if len(partial.suffixes) > 1 else ""
         with contextlib.suppress(OSError):
             try:
-                os.kill(process, 0)
+                os.kill(int(process) if process.isdecimal() else 0, 0)
             except ProcessLookupError:
                 partial.unlink()
-
-
-def version() -> str:
-    """Return the version that is written into each file."""
-    return minibp.__version__

@@ -43,16 +43,17 @@ ABOUT = About(
 
 def read(originals: Originals, seed: int, resize: str) -> Reading:
     """Return images (N, 32, 32, 3). Of an unverified copy: batches without a test batch are split
-    4 to 1 by the seed; folders train/CLASS and test/CLASS hold image files of 32x32."""
+    4 to 1 by the seed; class folders, or train/CLASS and test/CLASS, hold image files."""
     tree = originals.tree(ABOUT.files[0])
     names = tree.names()
     batches = [name for name in names if is_batch(name)]
     if not batches and originals.unverified:
-        train, test, classes, _ = parts_of(tree, names)
+        train, test, classes, remarks = parts_of(tree, names, originals.name, seed)
         if classes != CLASSES:
             raise DamagedFileError(f"{tree}: expected class folders {', '.join(CLASSES)}.")
-        remark = "from image files" + (", lossy (JPEG)" if train[0][0].endswith(".jpg") else "")
-        return from_images(tree, train, test, classes, SHAPE, resize, remarks=(remark,))
+        lossy = any(name.lower().endswith((".jpg", ".jpeg")) for name, _ in train + test)
+        kind = "from image files" + (", lossy (JPEG)" if lossy else "")
+        return from_images(tree, train, test, classes, SHAPE, resize, remarks=(kind, *remarks))
     return from_batches(tree, batches, "test_batch", 1, CLASSES, originals, seed)
 
 
@@ -66,6 +67,9 @@ def from_batches(
 ) -> Reading:
     """Return the reading of CIFAR's binary batches; the last label byte counts."""
     found: dict[str, list] = {"train": [], "test": []}
+    stems = [name.rpartition("/")[2].partition(".")[0] for name in names]
+    if len(set(stems)) < len(stems):
+        raise DamagedFileError(f"{tree} has a batch twice: {', '.join(sorted(names))}.")
     for name, content in sorted(tree.read(names, LARGEST)):
         part = "test" if name.rpartition("/")[2].startswith(test_name) else "train"
         try:

@@ -1,14 +1,11 @@
 """scikit-learn's 1,797 real handwritten digits: embedded, no network needed."""
 
-from pathlib import Path
-
 import numpy as np
 from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
 from minibp.data import Data
-from minibp.errors import InputError
 
 TEST_SIZE = 360
 NOTE = (
@@ -17,10 +14,8 @@ NOTE = (
 )
 
 
-def load(data_dir: Path | None = None, quiet: bool = True) -> Data:
+def load() -> Data:
     """Return 1,437 training and 360 test images (N, 28, 28, 1), uint8; the split is stratified."""
-    if data_dir is not None:
-        raise InputError("data set 'digits' is embedded: it takes no --data-dir.")
     source = load_digits()
     images = enlarge(source.images)
     train, test = split(source.target)

@@ -26,8 +26,8 @@ def download_folder(name: str) -> Path:
 def fetch(file: File, folder: Path, *, quiet: bool = False) -> Path:
     """Return the path of a file in the folder, downloaded if it is not there yet.
 
-    A file with another checksum than the published one is never kept. Where none is published, the
-    first download's is recorded, and expected from then on.
+    A file with another checksum than the published one is never kept; where none is published, nor
+    one with another than was recorded of the first download.
 
     Raises InputError, with what each mirror answered, if none gives the file.
     """
@@ -35,10 +35,10 @@ def fetch(file: File, folder: Path, *, quiet: bool = False) -> Path:
     pooch.get_logger().setLevel(logging.ERROR)  # the progress bar says it
     for address in file.addresses():
         try:
-            path = Path(
+            return Path(
                 pooch.retrieve(
                     address,
-                    file.checksum or _recorded(folder).get(file.name),
+                    file.checksum or recorded(folder).get(file.name),
                     fname=file.name,
                     path=folder,
                     downloader=Resuming(folder / f"{file.name}.part", quiet),
@@ -46,10 +46,6 @@ def fetch(file: File, folder: Path, *, quiet: bool = False) -> Path:
             )
         except (requests.RequestException, OSError, ValueError) as error:
             failures.append(f"{address}: {error}")
-            continue
-        if not file.checksum:
-            _record(folder, path)
-        return path
     raise InputError(
         f"{file.name} could not be downloaded:\n  "
         + "\n  ".join(failures)
@@ -66,15 +62,15 @@ def checksum_of(path: Path, kind: str) -> str:
     return f"{kind}:{digest.hexdigest()}"
 
 
-def _recorded(folder: Path) -> dict[str, str]:
+def recorded(folder: Path) -> dict[str, str]:
+    """Return the checksums of first downloads into a folder."""
     path = folder / RECORDED
     return read_json(path) if path.exists() else {}
 
 
-def _record(folder: Path, path: Path) -> None:
-    recorded = _recorded(folder)
-    if path.name not in recorded:
-        write_json(folder / RECORDED, recorded | {path.name: checksum_of(path, "sha256")})
+def record(folder: Path, path: Path) -> None:
+    """Record a file's checksum: every later download has to have it."""
+    write_json(folder / RECORDED, recorded(folder) | {path.name: checksum_of(path, "sha256")})
 
 
 class Resuming:
@@ -86,14 +82,21 @@ class Resuming:
     def __call__(self, url: str, output_file: str, _: object) -> None:
         """Download the URL to a file; on a cut connection the .part stays for the next try."""
         have = self.part.stat().st_size if self.part.exists() else 0
-        header = {"Range": f"bytes={have}-"} if have else {}
+        # Packed on its way, a file would have another length, and could not be continued.
+        header = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
         with requests.get(url, headers=header, stream=True, timeout=TIMEOUT) as response:
             if response.status_code == 416:  # there is no rest: the part is as long as the file
                 shutil.move(self.part, output_file)
                 return
             response.raise_for_status()
-            if response.status_code != 206:  # the whole file comes, whatever was asked for
-                have = 0
+            if response.headers.get("Content-Encoding", "identity") != "identity":
+                raise requests.ConnectionError("the server packs the file on its way")
+            begins = response.headers.get("Content-Range", f"bytes {have}-")
+            if response.status_code != 206 or not begins.startswith(f"bytes {have}-"):
+                have = 0  # the whole file comes, or another part: begin anew
+                if response.status_code == 206:
+                    self.part.unlink()
+                    raise requests.ConnectionError(f"the server sent another part: {begins}")
             length = int(response.headers.get("Content-Length", 0))
             with (
                 open(self.part, "ab" if have else "wb") as file,

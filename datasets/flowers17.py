@@ -34,10 +34,10 @@ def read(originals: Originals, seed: int, resize: str) -> Reading:
     archive, splits = ABOUT.files
     path = originals.file(splits)
     ids = matfile.read(path, ("trn1", "tst1"), 1 << 20)
-    images = numbered(originals.tree(archive))
+    tree = originals.tree(archive)
+    images = numbered(tree)
     train, test = (
         [(images[k], (k - 1) // EACH) for k in rows(ids[name], images, path)]
         for name in ("trn1", "tst1")
     )
-    tree, shape = originals.tree(archive), input_shape(ABOUT.network)
-    return from_images(tree, train, test, CLASSES, shape, resize)
+    return from_images(tree, train, test, CLASSES, input_shape(ABOUT.network), resize)

@@ -34,12 +34,17 @@ def read(originals: Originals, seed: int, resize: str) -> Reading:
     names = [name for name in tree.names() if is_image(name)]
     below_test = f"test/{TEST}" if any(f"/test/{TEST}/" in f"/{name}" for name in names) else "test"
     found: dict[str, list[tuple[str, str]]] = {"train": [], "test": []}
+    roots = set()
     for name in sorted(names):
         for part, folder in (("train", "train"), ("test", below_test)):
-            _, there, below = f"/{name}".partition(f"/{folder}/")
+            root, there, below = f"/{name}".partition(f"/{folder}/")
             if there and "/" in below:
                 found[part].append((name, below.partition("/")[0]))
+                roots.add(root)
                 break
+    if len(roots) > 1:
+        places = ", ".join(root.lstrip("/") or "." for root in sorted(roots))
+        raise DamagedFileError(f"{tree} has train and test in {places}: give the path of one.")
     classes = sorted({label for _, label in found["train"]})
     if len(classes) != ABOUT.classes:
         raise DamagedFileError(f"{tree}: {len(classes)} class folders below train, expected 10.")

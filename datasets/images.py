@@ -1,6 +1,7 @@
 """Image files as arrays of a network's input size."""
 
 import io
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -45,6 +46,8 @@ def decode(content: bytes, name: str, *, lenient: bool = False) -> Image.Image:
             raise DamagedFileError(
                 f"{name}: an animation of {image.n_frames} frames, not an image."
             )
+        if _bits(image, content) > 8:
+            raise DamagedFileError(f"{name} has more than 8 bits a channel: save it with 8 bits.")
         image.load()
     except DamagedFileError:
         raise
@@ -52,9 +55,10 @@ def decode(content: bytes, name: str, *, lenient: bool = False) -> Image.Image:
         raise DamagedFileError(
             f"{name} is not a whole image of {', '.join(FORMATS)}: {error or type(error).__name__}."
         ) from error
-    if image.mode in AS_THEY_ARE:
+    transparent = "transparency" in image.info
+    if image.mode in AS_THEY_ARE and not transparent:
         return image
-    if image.mode not in CONVERTIBLE:
+    if image.mode not in CONVERTIBLE | AS_THEY_ARE:
         raise DamagedFileError(
             f"{name} has more than 8 bits a channel (mode {image.mode}): save it with 8 bits."
         )
@@ -63,9 +67,22 @@ def decode(content: bytes, name: str, *, lenient: bool = False) -> Image.Image:
             f"{name} is a {image.mode} image (palette, transparency, bilevel or CMYK): convert it "
             f"to RGB or grey, as with Pillow's image.convert('RGB')."
         )
-    return (
-        image.convert("RGBA").convert("RGB") if image.mode in ("P", "PA") else image.convert("RGB")
-    )
+    if image.mode in ("P", "PA") or transparent:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
+
+
+def _bits(image: Image.Image, content: bytes) -> int:
+    """Return how many bits a channel has in the file: Pillow cuts some to 8 without a word."""
+    if image.format == "PNG":
+        return content[24]
+    if image.format == "PPM":
+        numbers = re.sub(rb"#[^\n]*", b"", content[:500]).split()
+        plain = content[:2] in (b"P1", b"P4")
+        return 1 if plain or len(numbers) < 4 else int(numbers[3]).bit_length()
+    if image.format == "TIFF":
+        return max(image.tag_v2.get(258, (1,)))
+    return 8
 
 
 def fit(image: Image.Image, shape: tuple[int, int, int], resize: str = "squash") -> np.ndarray:

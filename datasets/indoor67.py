@@ -1,6 +1,7 @@
 """MIT Indoor-67: the published lists of 80 + 20 images a class."""
 
 from minibp_datasets.about import About, File
+from minibp_datasets.images import is_image
 from minibp_datasets.originals import Originals
 from minibp_datasets.reading import Reading, from_images
 
@@ -30,11 +31,14 @@ ABOUT = About(
 def read(originals: Originals, seed: int, resize: str) -> Reading:
     """Return images of the network's input size."""
     archive, *lists = ABOUT.files
-    listed = [
-        parse_list(originals.file(file).read_bytes(), str(originals.file(file))) for file in lists
-    ]
+    paths = [originals.file(file) for file in lists]
+    listed = [parse_list(path.read_bytes(), str(path)) for path in paths]
     tree = originals.tree(archive)
-    places = {"/".join(name.split("/")[-2:]): name for name in tree.names()}
+    places: dict[str, str] = {}
+    for name in filter(is_image, tree.names()):
+        short = "/".join(name.split("/")[-2:])
+        if places.setdefault(short, name) != name:
+            raise DamagedFileError(f"{tree} has {short} twice: {places[short]} and {name}.")
     classes = sorted({name.partition("/")[0] for name in listed[0]})
     if len(classes) != ABOUT.classes:
         raise DamagedFileError(f"{lists[0].name} has {len(classes)} classes, expected 67.")

@@ -13,14 +13,25 @@ Labelled = list[tuple[str, int]]  # names and labels
 def by_folder(names: Sequence[str]) -> dict[str, list[str]]:
     """Return file names by the folder they lie in, both in alphabetical order.
 
+    Raises DamagedFileError if two folders in different places have one name: they may be two copies
+    of the same samples.
+
     >>> by_folder(["x/b/2.jpg", "x/a/1.jpg", "x/b/1.jpg"])
     {'a': ['x/a/1.jpg'], 'b': ['x/b/1.jpg', 'x/b/2.jpg']}
     """
     found: dict[str, list[str]] = {}
+    places: dict[str, str] = {}
     for name in sorted(names):
-        parts = name.split("/")
-        if len(parts) > 1:
-            found.setdefault(parts[-2], []).append(name)
+        place, slash, _ = name.rpartition("/")
+        if not slash:
+            continue
+        own = place.rpartition("/")[2]
+        if places.setdefault(own, place) != place:
+            raise DamagedFileError(
+                f"two folders are named {own!r}: {places[own]} and {place}. Give the path of the "
+                "one meant."
+            )
+        found.setdefault(own, []).append(name)
     return dict(sorted(found.items()))
 
 

@@ -1,7 +1,7 @@
 """What a data set's reader returns: labels at once, samples one block after the other."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from minibp_datasets.images import fit_all
@@ -29,7 +29,6 @@ class Reading:
     blocks: Callable[[], Iterator[Block]]
     remarks: tuple[str, ...] = ()
     dtype: str = "uint8"
-    sources: list[dict] = field(default_factory=list)
 
 
 def from_arrays(X_train, y_train, X_test, y_test, class_names, remarks=()) -> Reading:

@@ -2,16 +2,19 @@
 
 import hashlib
 import importlib
+import re
 from pathlib import Path
 from types import ModuleType
 
 from minibp_datasets import arrays, cache, digits, folder, synthetic
 from minibp_datasets.about import About
-from minibp_datasets.originals import Originals
+from minibp_datasets.originals import Originals, only_archive
 from minibp_datasets.reading import Reading
+from minibp_datasets.tree import Tree
 
+import minibp
 from minibp.data import Data
-from minibp.errors import InputError, unknown
+from minibp.errors import DamagedFileError, InputError, unknown
 from minibp.files import cache_folder
 
 # By name, in the paper's order: the module of each, which has ABOUT and read.
@@ -72,98 +75,139 @@ def load(
     Raises InputError for an unknown name, unusable files, or a download that fails.
     """
     place = None if data_dir is None else Path(data_dir)
-    kind, colon, rest = name.partition(":")
+    kind, own, rest = name.partition(":")
     if unverified:
         return _cached(name, _original_of(name, place), place, quiet, resize, seed, True)
-    if place is not None and (colon or name == "digits" or name.endswith((".npz", ".h5"))):
-        raise InputError(
-            f"data set {name!r} is embedded: it takes no --data-dir."
-            if name == "digits"
-            else f"data set {name!r} takes no --data-dir."
-        )
+    if name in MODULES:
+        return _cached(name, _module(name), place, quiet, resize, seed, False)
+    if place is not None:
+        why = "is embedded: it takes" if name == "digits" else "takes"
+        raise InputError(f"data set {name!r} {why} no --data-dir.")
     if name == "digits":
         return digits.load()
-    if (kind == "npz" and colon) or name.endswith(".npz"):
-        return arrays.load_npz(Path(name.removeprefix("npz:")), seed)
-    if kind == "h5" and colon:
-        return arrays.load_h5(Path(rest), seed)
-    if kind == "synthetic" and colon:
+    if own and kind in ("npz", "h5", "folder", "synthetic") and not rest:
+        raise InputError(f"data set {name!r}: expected {', '.join(OWN)}.")
+    if own and kind in ("npz", "h5"):
+        return (arrays.load_npz if kind == "npz" else arrays.load_h5)(Path(rest), seed)
+    if own and kind == "synthetic":
         return synthetic.load(rest)
-    if kind == "folder" and colon:
+    if own and kind == "folder":
         return _folder(Path(rest), quiet, resize, seed, network)
-    if name not in MODULES:
-        raise unknown("data set", name, [*names(), *OWN, "your_own.npz"])
-    return _cached(name, _module(name), place, quiet, resize, seed, False)
+    if name.endswith(".npz"):
+        return arrays.load_npz(Path(name), seed)
+    raise unknown("data set", name, [*names(), *OWN, "your_own.npz"])
+
+
+def short(name: str) -> str:
+    """Return a data set's name for a file's: of a user's own its kind and the last of its path, so
+    that it is never taken for another.
+
+    >>> short("cifar10"), short("folder:my/cifar10/"), short("my/mnist.npz")
+    ('cifar10', 'folder-cifar10', 'npz-mnist')
+    """
+    kind, own, rest = name.partition(":")
+    if not own:
+        kind, rest = ("npz", name) if name.endswith(".npz") else ("", name)
+    stem = Path(rest).stem if kind in ("npz", "h5") else Path(rest).name
+    return re.sub(r"[^\w.=,-]+", "_", "-".join(filter(None, (kind, stem))))
 
 
 def cache_path(name: str, originals: Originals, resize: str, seed: int, network: str = "") -> Path:
     """Return where a data set's cache is, which depends on its files and the protocol."""
-    facts = f"{originals.fingerprint()} {network} {LAYOUT}"
-    digest = hashlib.sha256(facts.encode()).hexdigest()[:8]
-    file = "".join(c if c.isalnum() or c in "-_." else "_" for c in name)[-80:]
+    facts = f"{name} {originals.fingerprint()} {network} {LAYOUT}"
+    digest = hashlib.sha256(facts.encode("utf-8", "surrogateescape")).hexdigest()[:8]
+    file = re.sub(r"[^A-Za-z0-9_.-]+", "_", name)[-80:]
     return cache_folder() / "built" / f"{file}-{resize}-seed{seed}-{digest}.h5"
+
+
+def built(name: str) -> bool:
+    """Return whether a data set of the paper is in the cache, for whatever seed."""
+    pattern = re.compile(re.escape(name) + r"-(squash|crop)-seed\d+-[0-9a-f]{8}\.h5")
+    folder = cache_folder() / "built"
+    return folder.is_dir() and any(pattern.fullmatch(path.name) for path in folder.iterdir())
+
+
+def originals(name: str, place: Path | None = None) -> Originals:
+    """Return what a data set of the paper is read from."""
+    return Originals(about(name), name, place, unverified=False, quiet=True)
+
+
+def read(name: str, source: Originals, resize: str = "squash", seed: int = 0) -> Reading:
+    """Return what a data set's reader makes of its files, without a look at the samples."""
+    return _module(name).read(source, seed, resize)
 
 
 def _cached(
     name: str, module: ModuleType, place: Path | None, quiet, resize, seed, unverified: bool
 ) -> Data:
-    originals = Originals(module.ABOUT, name, place, unverified=unverified, quiet=quiet)
-    path = cache_path(name, originals, resize, seed)
+    source = Originals(module.ABOUT, name, place, unverified=unverified, quiet=quiet)
+    path = cache_path(name, source, resize, seed)
+    if place is not None and path.exists() and not unverified and module.ABOUT.verifiable:
+        for file in module.ABOUT.files:  # a place that is given has the originals, cache or not
+            source.file(file)
 
-    def read() -> Reading:
-        reading = module.read(originals, seed, resize)
+    def reading() -> Reading:
+        found = module.read(source, seed, resize)
         for part in ("train", "test"):
-            expected, found = getattr(module.ABOUT, part), len(getattr(reading, f"y_{part}"))
-            if expected not in (0, found) and not unverified:
-                reading.remarks += (f"{found} samples to {part}, not {expected}",)
-        return reading
+            expected, count = getattr(module.ABOUT, part), len(getattr(found, f"y_{part}"))
+            if expected not in (0, count) and not unverified:
+                found.remarks += (f"{count} samples to {part}, not {expected}",)
+        return found
 
-    return _built(path, read, module.ABOUT, originals, name, seed, resize, quiet)
+    return _built(path, reading, module.ABOUT, source, seed, resize, quiet)
 
 
-def _folder(path: Path, quiet: bool, resize: str, seed: int, network: str | None) -> Data:
-    originals = folder.originals_of(path)
-    network = network or folder.network_for(path)
-    name = f"folder:{path}"
+def _folder(place: Path, quiet: bool, resize: str, seed: int, network: str | None) -> Data:
+    name = f"folder:{place}"
+    if not place.exists():
+        raise InputError(
+            f"{name}: {place} does not exist. Expected a folder, tar or zip of images."
+        )
+    tree = Tree(only_archive(place, strict=False))
+    source = Originals(folder.about(place), name, place, unverified=True, quiet=quiet)
+    source.anything()
+    chosen = network or folder.network_for(tree)
+    path = cache_path(name, source, resize, seed, chosen)
+    text = folder.about(place, chosen)
     return _built(
-        cache_path(name, originals, resize, seed, network),
-        lambda: folder.read(path, network, seed, resize),
-        folder.about(path, network),
-        originals,
-        name,
-        seed,
-        resize,
-        quiet,
+        path, lambda: folder.read(tree, chosen, seed, resize), text, source, seed, resize, quiet
     )
 
 
-def _built(path: Path, read, about: About, originals: Originals, name, seed, resize, quiet) -> Data:
+def _built(path: Path, read, about: About, source: Originals, seed, resize, quiet) -> Data:
     """Return the data of a cache file, which is built if it is not there."""
     if path.exists():
         return cache.load(path)
-    reading = read()
-    facts = {
-        "name": name,
-        "classes": len(reading.class_names),
-        "network": about.network,
-        "note": note(about, originals, reading, name),
-        "sources": originals.taken,
-        "protocol": about.protocol,
-        "seed": seed,
-        "resize": resize,
-        "version": cache.version(),
-    }
-    cache.build(path, reading, facts, quiet=quiet)
+    try:
+        reading = read()
+        facts = {
+            "name": source.name,
+            "classes": len(reading.class_names),
+            "network": about.network,
+            "note": note(about, source, reading),
+            "sources": source.taken,
+            "protocol": about.protocol,
+            "seed": seed,
+            "resize": resize,
+            "version": minibp.__version__,
+        }
+        cache.build(path, reading, facts, quiet=quiet)
+    except DamagedFileError:
+        source.reject()
+        raise
+    source.vouch()
     return cache.load(path)
 
 
-def note(about: About, originals: Originals, reading: Reading, name: str) -> str:
+def note(about: About, source: Originals, reading: Reading) -> str:
     """Return what a reader of results should know of the data."""
-    if originals.unverified and about.name != name:
-        words = [f"{name}: an unverified copy or part of {about.title}"]
+    if about.name.startswith("folder:"):
+        words = [f"the user's own {about.name}"]
+    elif source.unverified:
+        words = [f"{source.name}: an unverified copy or part of {about.title}"]
     else:
-        words = [about.title if about.title != name else f"the user's own {name}"]
-    if not originals.unverified and not all(entry["verified_by"] for entry in originals.taken):
+        words = [about.title]
+    if not source.unverified and not all(entry["verified_by"] for entry in source.taken):
         words.append("unverified: no published checksum")
     return "; ".join([*words, *reading.remarks, *([about.terms] if about.terms else [])])
 
@@ -171,10 +215,12 @@ def note(about: About, originals: Originals, reading: Reading, name: str) -> str
 def _original_of(name: str, place: Path | None) -> ModuleType:
     """Return the module of the data set that an unverified copy's name begins with."""
     original = next((known for known in MODULES if name.startswith(f"{known}-")), None)
-    if original is None:
+    word = name.removeprefix(f"{original}-")
+    if original is None or not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,39}", word):
         raise InputError(
             f"--unverified {name!r}: expected the original's name, a hyphen, and a word of your "
-            f"own, such as cifar10-jpeg. Known: {', '.join(MODULES)}."
+            "own of letters and digits, such as "
+            f"cifar10-jpeg. Known: {', '.join(MODULES)}."
         )
     if place is None:
         raise InputError(f"--unverified {name}: give the copy's folder or archive with --data-dir.")

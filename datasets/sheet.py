@@ -6,22 +6,27 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from minibp.data import Data
+from minibp.errors import InputError
 
 FEW = 20  # up to so many classes have a row of samples each; more have one sample each
 ACROSS = 10
+MOST = 200  # classes that are shown
 
 
 def contact_sheet(data: Data, part: str = "train") -> bytes:
     """Return a PNG of a part of the data, "train" or "test": for few classes ten samples of each,
     for many one. Vectors are shown as 15 frames of 123 features if they are TIMIT's."""
     X, y = getattr(data, f"X_{part}"), getattr(data, f"y_{part}")
-    each = ACROSS if data.classes <= FEW else 1
-    rows = [np.flatnonzero(y == label)[:each] for label in range(data.classes)]
-    across = ACROSS if each > 1 else min(ACROSS, data.classes)
-    down = data.classes if each > 1 else -(-data.classes // across)
+    if X.ndim == 4 and X.shape[3] not in (1, 3):
+        raise InputError(f"images of {X.shape[3]} channels cannot be shown: expected 1 or 3.")
+    each, shown = ACROSS if data.classes <= FEW else 1, min(data.classes, MOST)
+    rows = [np.flatnonzero(y == label)[:each] for label in range(shown)]
+    across = ACROSS if each > 1 else min(ACROSS, shown)
+    down = shown if each > 1 else -(-shown // across)
     figure = Figure(figsize=(1.1 * across + 1, 1.25 * down + 0.6), layout="constrained")
     shape = " × ".join(map(str, X.shape[1:]))
-    figure.suptitle(f"{data.name}, {part} set: {len(y)} samples of {shape}, {data.classes} classes")
+    title = f"{data.name}, {part} set: {len(y)} samples of {shape}, {data.classes} classes"
+    figure.suptitle(_plain(title), parse_math=False)
     grid = figure.subplots(down, across, squeeze=False)
     for axes in grid.ravel():
         axes.set_axis_off()
@@ -31,10 +36,15 @@ def contact_sheet(data: Data, part: str = "train") -> bytes:
             axes = grid[label, k] if each > 1 else grid[divmod(label, across)]
             axes.imshow(_picture(X[row]), cmap="gray", interpolation="nearest")
             if k == 0:
-                axes.set_title(name[:22], fontsize=7, loc="left", pad=2)
+                axes.set_title(_plain(name[:22]), fontsize=7, loc="left", pad=2, parse_math=False)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=90)
     return png.getvalue()
+
+
+def _plain(text: str) -> str:
+    """Return the text without what no font can draw, such as bytes that are no UTF-8."""
+    return text.encode("utf-8", "replace").decode()
 
 
 def _picture(x: np.ndarray) -> np.ndarray:

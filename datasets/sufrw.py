@@ -32,14 +32,17 @@ ABOUT = About(
 
 
 def read(originals: Originals, seed: int, resize: str) -> Reading:
-    """Return images of the network's input size. Line N of the list is image N's; without a list,
-    each person has a folder."""
+    """Return images of the network's input size. Without a list, each person has a folder."""
     tree = originals.anything()
     names = tree.names()
     images = [name for name in names if is_image(name)]
     lists = [name for name in names if name.endswith(LIST)]
+    if len(lists) > 1:
+        raise DamagedFileError(f"{tree} has several lists: {', '.join(lists)}.")
     if lists:
-        content = next(content for _, content in tree.read(lists[:1]))
+        beside = lists[0].removesuffix(LIST)
+        images = [name for name in images if name.rpartition("/")[0] == beside.rstrip("/")]
+        content = next(content for _, content in tree.read(lists))
         people = parse_list(content, images, f"{tree}, {lists[0]}")
     else:
         people = by_folder(images)
@@ -47,14 +50,30 @@ def read(originals: Originals, seed: int, resize: str) -> Reading:
 
 
 def parse_list(content: bytes, images: list[str], what: str) -> dict[str, list[str]]:
-    """Return image names by person, from lines such as "1 # Ann Example"."""
-    by_number = {name.rpartition("/")[2].partition(".")[0].lstrip("0"): name for name in images}
-    people: dict[str, list[str]] = {}
+    """Return image names by person, from lines such as "1 # Ann Example".
+
+    The numbers are the images' if each occurs once; else they count the people, and line N is
+    image N's.
+    """
+    by_number: dict[int, str] = {}
+    for name in images:
+        stem = name.rpartition("/")[2].partition(".")[0]
+        if stem.isdecimal():
+            if int(stem) in by_number:
+                raise DamagedFileError(f"{what}: image {int(stem)} is there twice.")
+            by_number[int(stem)] = name
+    rows = []
     for number, line in enumerate(content.decode("utf-8", "replace").splitlines(), start=1):
-        if not line.strip():
-            continue
-        match = re.fullmatch(r"\s*\d*\s*#\s*(.+?)\s*", line)
-        if not match or str(number) not in by_number:
-            raise DamagedFileError(f"{what}, line {number}: {line[:60]!r} names no image's person.")
-        people.setdefault(match[1], []).append(by_number[str(number)])
+        match = re.fullmatch(r"\s*([0-9]{0,9})\s*#\s*(.+?)\s*", line)
+        if match:
+            rows.append((number, int(match[1] or 0), match[2]))
+        elif line.strip():
+            raise DamagedFileError(f"{what}, line {number}: {line[:60]!r} names no person.")
+    named = len({own for _, own, _ in rows}) == len(rows)
+    people: dict[str, list[str]] = {}
+    for number, own, person in rows:
+        image = own if named else number
+        if image not in by_number:
+            raise DamagedFileError(f"{what}, line {number}: there is no image {image}.")
+        people.setdefault(person, []).append(by_number[image])
     return people

@@ -1,5 +1,8 @@
 """Made-up data for every network of Table 1: deterministic, learnable, of any number of classes."""
 
+import math
+import re
+
 import numpy as np
 from scipy.ndimage import zoom
 
@@ -11,6 +14,7 @@ from minibp.rng import Streams
 CLASSES = {"mnist": 10, "cifar": 10, "svhn": 10, "image119": 102, "timit": 80}
 COARSE = 7  # cells along a pattern's side
 CONTRAST, NOISE = 40, 30  # standard deviations in grey levels
+MOST_BYTES = 8 << 30
 OPTIONS = ("classes", "train", "test", "seed")
 
 
@@ -30,7 +34,7 @@ def load(text: str) -> Data:
     options = {"classes": CLASSES[network], "seed": 0}
     for pair in pairs:
         name, equals, value = pair.partition("=")
-        if name not in OPTIONS or not equals or not value.isdigit():
+        if name not in OPTIONS or not equals or not re.fullmatch("[0-9]{1,9}", value):
             raise InputError(
                 f"synthetic:{text}: {pair!r}: expected NAME=NUMBER, {', '.join(OPTIONS)}."
             )
@@ -42,6 +46,8 @@ def load(text: str) -> Data:
             f"synthetic:{text}: {classes} classes, {train} training and {test} test samples: "
             "expected 2 classes or more, a training sample of each, and one to test."
         )
+    if (train + test + classes) * math.prod(input_shape(network)) > MOST_BYTES:
+        raise InputError(f"synthetic:{text}: more than {MOST_BYTES} bytes of made-up samples.")
     streams, shape = Streams(options["seed"]), input_shape(network)
     patterns = _patterns(streams, classes, shape)
     parts = {}

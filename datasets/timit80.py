@@ -6,6 +6,7 @@ which told 183 states apart: the beginning, middle and end of each of 61 phones.
 are 80 of these 183, drawn at random as the paper draws its 80 people.
 """
 
+import re
 from collections.abc import Iterator
 
 import numpy as np
@@ -14,6 +15,7 @@ from minibp_datasets.about import About, File
 from minibp_datasets.originals import Originals
 from minibp_datasets.protocols import sample_classes
 from minibp_datasets.reading import Block, Reading
+from minibp_datasets.tree import Tree
 
 from minibp.errors import DamagedFileError
 from minibp.rng import Streams
@@ -21,6 +23,7 @@ from minibp.rng import Streams
 CLASSES, TRAIN, TEST = 80, 400, 100
 THIRDS = ("beginning", "middle", "end")
 RATE = 16000  # Hz
+LONGEST = 60 * RATE  # samples of a recording
 SHAPE = (speech.FEATURES * (2 * speech.CONTEXT + 1),)
 
 ABOUT = About(
@@ -45,7 +48,7 @@ def read(originals: Originals, seed: int, resize: str) -> Reading:
     """Return vectors (N, 1845), float32."""
     tree = originals.anything()
     recordings, frames = {}, {"TRAIN": {}, "TEST": {}}
-    names = {part: _utterances(tree.names(), part) for part in frames}
+    names = {part: _utterances(tree, part) for part in frames}
     for part, utterances in names.items():
         wanted = {phn: key for key, (phn, _) in utterances.items()}
         for name, content in tree.read(wanted):
@@ -78,6 +81,8 @@ def read(originals: Originals, seed: int, resize: str) -> Reading:
             rate, samples = sphere.read(content, f"{tree}, {name}")
             if rate != RATE:
                 raise DamagedFileError(f"{tree}, {name}: {rate} Hz, expected {RATE}.")
+            if not speech.frame_count(len(samples), rate):
+                raise DamagedFileError(f"{tree}, {name} has only {len(samples)} samples.")
             x = speech.features(samples, rate)
             for part, row, frame in rows[recordings[name]]:
                 if frame >= len(x):
@@ -91,15 +96,18 @@ def parse_phones(content: bytes, what: str) -> list[tuple[int, int, str]]:
     """Return (first sample, end, phone) from the lines of a .PHN file."""
     rows = []
     for number, line in enumerate(content.decode("ascii", "replace").splitlines(), start=1):
-        fields = line.split()
-        if not fields:
+        if not line.strip():
             continue
-        good = len(fields) == 3 and fields[0].isdecimal() and fields[1].isdecimal()
-        if not good or len(fields[1]) > 9 or not int(fields[0]) <= int(fields[1]):
-            raise DamagedFileError(f"{what}, line {number}: {line[:60]!r} is no 'start end phone'.")
-        rows.append((int(fields[0]), int(fields[1]), fields[2].lower()))
-    if not rows or rows[-1][1] > 60 * RATE:
-        raise DamagedFileError(f"{what}: expected phones of a recording below a minute.")
+        match = re.fullmatch(r"\s*([0-9]{1,7})\s+([0-9]{1,7})\s+(\S{1,9})\s*", line)
+        before = rows[-1][1] if rows else 0
+        if not match or not before <= int(match[1]) <= int(match[2]) <= LONGEST:
+            raise DamagedFileError(
+                f"{what}, line {number}: {line[:60]!r} is no 'start end phone' after sample "
+                f"{before}, up to {LONGEST}."
+            )
+        rows.append((int(match[1]), int(match[2]), match[3].lower()))
+    if not rows:
+        raise DamagedFileError(f"{what} has no phones.")
     return rows
 
 
@@ -111,13 +119,14 @@ def _frames(start: int, end: int, last: int) -> Iterator[tuple[int, int]]:
         yield frame, 3 * (frame * hop + half - start) // (end - start)
 
 
-def _utterances(names: list[str], part: str) -> dict[str, tuple[str, str]]:
+def _utterances(tree: Tree, part: str) -> dict[str, tuple[str, str]]:
     """Return (.PHN, .WAV) by utterance, of TRAIN or TEST, without SA1 and SA2."""
     found: dict[str, dict[str, str]] = {}
-    for name in names:
+    for name in tree.names():
         stem, _, ending = name.rpartition(".")
         folders = stem.upper().split("/")
-        if part in folders[:-1] and not folders[-1].startswith("SA"):
+        parts = [folder for folder in folders[:-1] if folder in ("TRAIN", "TEST")]
+        if parts[-1:] == [part] and not folders[-1].startswith("SA"):
             found.setdefault(stem.upper(), {})[ending.upper()] = name
     pairs = {
         key: (files["PHN"], files["WAV"])
@@ -125,5 +134,5 @@ def _utterances(names: list[str], part: str) -> dict[str, tuple[str, str]]:
         if {"PHN", "WAV"} <= files.keys()
     }
     if not pairs:
-        raise DamagedFileError(f"no .PHN and .WAV files below a folder {part}.")
+        raise DamagedFileError(f"{tree} has no .PHN and .WAV files below a folder {part}.")
     return pairs

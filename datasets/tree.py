@@ -5,6 +5,7 @@ import contextlib
 import gzip
 import io
 import lzma
+import os
 import stat
 import struct
 import tarfile
@@ -17,7 +18,7 @@ from typing import IO
 from minibp.errors import DamagedFileError, InputError
 
 LARGEST = 64 << 20  # bytes of one member, unless a reader expects more
-RATIO, ALLOWANCE = 200, 32 << 20  # unpacked bytes for a packed one, beyond an allowance
+RATIO, ALLOWANCE = 200, 4 << 20  # unpacked bytes for a packed one, beyond an allowance
 MOST = 1_000_000  # members
 TARS = (".tar", ".tar.gz", ".tgz", ".tar.xz", ".txz", ".tar.bz2", ".tbz2")
 UNPACK = {b"\x1f\x8b": gzip.open, b"\xfd7zXZ\0": lzma.open, b"BZh": bz2.open}
@@ -52,7 +53,7 @@ class Tree:
 
     def inside(self, name: str) -> "Tree":
         """Return the tree of an archive that is a member of this one."""
-        return Tree(self.path, name)
+        return Tree(self.path / name) if self.path.is_dir() else Tree(self.path, name)
 
     def names(self) -> list[str]:
         """Return the files' names, with slashes, without hidden ones, in the archive's order."""
@@ -113,10 +114,9 @@ class Tree:
                 yield found
 
     def _folder(self) -> Iterator[Member]:
-        for path in sorted(self.path.rglob("*")):
-            if path.is_file():  # a link is followed: the folder is the user's own
-                name = path.relative_to(self.path).as_posix()
-                yield name, lambda most, path=path: _head(path, most)
+        for path in sorted(files_below(self.path)):
+            name = path.relative_to(self.path).as_posix()
+            yield name, lambda most, path=path: _head(path, most)
 
     def _nested(self) -> Iterator[Member]:
         size = self.path.stat().st_size
@@ -138,6 +138,21 @@ class Tree:
                     name.rpartition(".")[0] if packed else name,
                     lambda most: read_up_to(unpacked, most),
                 )
+
+
+def files_below(place: Path) -> list[Path]:
+    """Return all files of a folder and what it links to, or the file itself."""
+    if place.is_file():
+        return [place]
+    found, seen = [], set()
+    for folder, folders, names in os.walk(place, followlinks=True):
+        real = os.path.realpath(folder)
+        if real in seen:  # a link back
+            folders.clear()
+            continue
+        seen.add(real)
+        found += [Path(folder, name) for name in names]
+    return [path for path in found if path.is_file()]
 
 
 def read_up_to(stream: IO[bytes], most: int) -> bytes:
@@ -191,8 +206,8 @@ def _tar(stream: IO[bytes], size: int) -> Iterator[Member]:
         for member in tar:
             if member.isdir():
                 continue
-            if not member.isreg():
-                raise Refused(f"{member.name!r} is a link or a device, not a file")
+            if not member.isreg() or member.issparse():
+                raise Refused(f"{member.name!r} is a link, a device or sparse, not a plain file")
             yield (
                 member.name.removeprefix("./"),
                 lambda most, member=member: _whole(tar.extractfile(member), member.size, most),

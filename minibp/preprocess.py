@@ -8,13 +8,17 @@ import h5py
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minibp.errors import InputError
 from minibp.files import cache_folder, replacing
 
 Preprocess = Callable[[np.ndarray], np.ndarray]
 
 CONTRAST_FLOOR = 40.0  # no image's contrast is raised as if its std were below this
 ZCA_FLOOR = 10.0  # nor an eigenvector's as if its std were below this
+ARRAYS = ("mean", "whiten", "contrast")  # of a whitening, as kept
+LAYOUT = 1  # to be raised when the fit changes
 CHUNK = 1000  # images at a time, so that a fit needs little memory
+MOST_INPUTS = 8192  # of a whitening, whose matrix has that many rows and columns
 AUTO = {"cifar": "gcn+zca", "timit": "standardize"}
 
 
@@ -33,6 +37,11 @@ def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
     if kind == "none":
         return lambda X: X.astype(dtype)
     if kind == "gcn+zca":
+        if X_train[0].size > MOST_INPUTS:
+            raise InputError(
+                f"gcn+zca of {X_train[0].size} inputs: its matrix would be too large. Expected at "
+                f"most {MOST_INPUTS}: choose another --preprocess."
+            )
         return _gcn_zca(X_train, dtype)
     mean = X_train.mean(axis=0, dtype=np.float64)
     centre = mean.astype(dtype)
@@ -90,11 +99,14 @@ def _remembered(
     X_train: np.ndarray, dtype: str, compute: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
     """Return the arrays that were computed for this training set before, or now."""
-    digest = hashlib.sha256(f"gcn+zca {dtype} {X_train.dtype} {X_train.shape}".encode())
+    facts = (LAYOUT, CONTRAST_FLOOR, ZCA_FLOOR, dtype, X_train.dtype.str, X_train.shape)
+    digest = hashlib.sha256(repr(facts).encode())
     digest.update(np.ascontiguousarray(X_train).data)
     path = cache_folder() / "fitted" / f"{digest.hexdigest()[:32]}.h5"
-    with contextlib.suppress(OSError, KeyError), h5py.File(path) as file:
-        return {name: file[name][()] for name in ("mean", "whiten", "contrast")}
+    with contextlib.suppress(OSError, KeyError, ValueError), h5py.File(path) as file:
+        kept = {name: file[name][()] for name in ARRAYS}
+        if file.attrs["sha256"] == _checksum(kept):
+            return kept
     with threadpool_limits(1):  # the same bits on every number of threads
         arrays = compute()
     with contextlib.suppress(OSError):  # a cache that cannot be written is done without
@@ -102,4 +114,12 @@ def _remembered(
         with replacing(path) as partial, h5py.File(partial, "w") as file:
             for name, array in arrays.items():
                 file[name] = array
+            file.attrs["sha256"] = _checksum(arrays)
     return arrays
+
+
+def _checksum(arrays: dict[str, np.ndarray]) -> str:
+    digest = hashlib.sha256()
+    for name in ARRAYS:
+        digest.update(np.ascontiguousarray(arrays[name]).data)
+    return digest.hexdigest()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from minibp_datasets import cache, registry
 from minibp_datasets.download import download_folder
-from minibp_datasets.originals import Originals, state
+from minibp_datasets.originals import state
 
 from minibp.errors import InputError
 from minibp.files import cache_folder, write_atomically
@@ -61,12 +61,17 @@ def build_parser() -> argparse.ArgumentParser:
 
 def presence(name: str) -> str:
     """Return whether a data set's cache or originals are here."""
-    built = list((cache_folder() / "built").glob(f"{name}-*-seed*.h5"))
-    if any(path.name.startswith((f"{name}-squash-", f"{name}-crop-")) for path in built):
+    if registry.built(name):
         return "built"
-    files, folder = registry.about(name).files, download_folder(name)
-    here = sum((folder / file.name).exists() for file in files)
-    return "downloaded" if here == len(files) else f"{here} of {len(files)} files" if here else "–"
+    about, folder = registry.about(name), download_folder(name)
+    if about.by_hand:
+        return "files" if folder.is_dir() and any(folder.iterdir()) else "–"
+    here = sum((folder / file.name).exists() for file in about.files)
+    return (
+        "downloaded"
+        if here == len(about.files)
+        else f"{here} of {len(about.files)}" * (here > 0) or "–"
+    )
 
 
 def print_list() -> None:
@@ -119,34 +124,35 @@ def fetch(args: argparse.Namespace) -> None:
 
 def verify(args: argparse.Namespace) -> int:
     """Print each file's state; return 1 if something is missing or wrong."""
-    if args.unverified:
+    if args.unverified or args.name not in registry.MODULES:
         fetch(args)
         return 0
-    if args.name == "digits":
-        print("digits: embedded in scikit-learn, nothing to verify")
-        return 0
-    about = registry.about(args.name)
-    place = args.data_dir or download_folder(args.name)
-    wrong = 0
-    if about.by_hand and place.exists() and any(place.iterdir() if place.is_dir() else [place]):
-        print(f"{place}: there; no checksum is published")
-    else:
-        for file in about.files:
-            found = sorted(place.rglob(file.name)) if place.is_dir() else []
-            found = found or ([place] if place.name == file.name and place.exists() else [])
-            right, words = state(file, found[0]) if found else (False, "missing")
-            wrong += not right
-            print(f"{file.name}: {words}")
-    originals = Originals(about, args.name, args.data_dir, unverified=False, quiet=True)
-    path = registry.cache_path(args.name, originals, args.resize, args.seed)
+    about, source = registry.about(args.name), registry.originals(args.name, args.data_dir)
+    good = True
+    for file in about.files if not about.by_hand else ():
+        try:
+            path = source.find(file)
+            right, words = state(file, path)
+        except InputError:
+            right, path, words = False, source.folder / file.name, "missing"
+        good &= right
+        print(f"{path}: {words}")
+    if good:
+        try:
+            reading = registry.read(args.name, source, args.resize, args.seed)
+            print(f"readable: {len(reading.y_train)} + {len(reading.y_test)} samples")
+        except InputError as error:
+            good = False
+            print(error)
+    path = registry.cache_path(args.name, source, args.resize, args.seed)
     if path.exists():
         data = cache.load(path)
         print(f"cache {path}: whole; {len(data.y_train)} + {len(data.y_test)} samples")
     else:
         print(f"cache: not built for seed {args.seed}, {args.resize}")
-    if wrong:
-        print(originals.wanted())
-    return 1 if wrong else 0
+    if not good:
+        print(source.wanted())
+    return 0 if good else 1
 
 
 def show(args: argparse.Namespace) -> None:
@@ -154,7 +160,9 @@ def show(args: argparse.Namespace) -> None:
     from minibp_datasets.sheet import contact_sheet
 
     data = load(args)
-    path = args.output or Path(f"{Path(args.name).name}-{args.part}.png".replace(":", "-"))
+    path = args.output or Path(f"{registry.short(args.name)}-{args.part}.png")
+    if not path.parent.is_dir():
+        raise InputError(f"{path.parent} is no folder: choose another -o.")
     write_atomically(path, contact_sheet(data, args.part))
     print(path)
 

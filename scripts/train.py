@@ -259,7 +259,8 @@ def experiment_of(args: argparse.Namespace, network: str) -> Experiment:
 
 def choose_folder(experiment: Experiment, resume: bool) -> Path:
     """Return a new folder below runs/; with `resume`, the newest of this experiment if any."""
-    name = f"{Path(experiment.dataset).stem}-{experiment.condition}-seed{experiment.seed}"
+    dataset = registry.short(experiment.dataset)
+    name = f"{dataset}-{experiment.condition}-seed{experiment.seed}"
     first = Path("runs") / re.sub(r"[^\w+.()-]+", "_", name)
     folders = [first]
     while folders[-1].exists():
@@ -385,14 +386,15 @@ def main(argv: list[str] | None = None) -> int:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(f"\ninterrupted; to go on: the same command with --out {folder} --resume")
+        again = "the same command" + (f" with --out {folder} --resume" if folder else "")
+        print(f"\ninterrupted; to go on: {again}")
         return 130
     except OSError as error:
-        print(
-            f"error: {error}. What was finished is kept; when there is room again, go on with the "
-            f"same command and --out {folder} --resume",
-            file=sys.stderr,
+        kept = (
+            ". What was finished is kept; when there is room again, go on with the same command "
+            f"and --out {folder} --resume"
         )
+        print(f"error: {error}{kept if folder else ''}", file=sys.stderr)
         return 1
     if not args.quiet:
         print_report(record, folder)

@@ -1,7 +1,9 @@
+import h5py
 import numpy as np
 import pytest
 
 from minibp import preprocess
+from minibp.errors import InputError
 
 
 @pytest.fixture
@@ -111,6 +113,22 @@ def test_a_cache_that_cannot_be_written_or_read_is_done_without(images, monkeypa
     np.testing.assert_array_equal(
         preprocess.fit("gcn+zca", images, "cifar", "float32")(images), expected
     )
+
+
+def test_a_damaged_whitening_is_fitted_anew(images, monkeypatch, tmp_path):
+    monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path))
+    expected = preprocess.fit("gcn+zca", images, "cifar", "float32")(images)
+    (path,) = (tmp_path / "fitted").iterdir()
+    with h5py.File(path, "r+") as file:
+        file["whiten"][3, 4] = np.nan
+    np.testing.assert_array_equal(
+        preprocess.fit("gcn+zca", images, "cifar", "float32")(images), expected
+    )
+
+
+def test_a_whitening_of_too_many_inputs():
+    with pytest.raises(InputError, match="gcn\\+zca of 42483 inputs"):
+        preprocess.fit("gcn+zca", np.zeros((3, 119, 119, 3), np.uint8), "image119", "float32")
 
 
 def test_standardize():

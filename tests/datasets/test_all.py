@@ -2,7 +2,10 @@
 
 import functools
 import http.server
+import io
+import os
 import threading
+from pathlib import Path
 
 import h5py
 import miniatures
@@ -11,6 +14,7 @@ import pytest
 from minibp_datasets import cache, registry
 
 from minibp.errors import DamagedFileError, InputError
+from minibp.files import read_json
 from minibp.models import input_shape
 
 AUTOMATIC = [name for name in registry.MODULES if not registry.about(name).by_hand]
@@ -123,13 +127,21 @@ def test_the_classes_drawn_depend_on_the_seed(folder, monkeypatch):
 
 
 def test_each_sample_is_the_one_that_its_label_says(folder, monkeypatch):
-    """The miniature's images have their class in their colour."""
+    """The miniature's images have their class in their red, and which one it is in their green."""
     miniatures.make("caltech101", folder, monkeypatch)
     data = load("caltech101", folder)
+    seen = []
     for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
         assert abs(X[:, 60, 60, 0].astype(int) - y).max() <= 2  # JPEG is not exact
         assert (np.bincount(y) <= 3).all()
+        seen += [(label, round(int(x[60, 60, 1]) / 40)) for x, label in zip(X, y, strict=True)]
+    assert len(set(seen)) == len(seen) == 509  # none in both parts, none twice
     assert "1 classes have fewer than 40 images: class_007" in data.note
+
+
+def test_the_samples_drawn_depend_on_the_seed(folder, monkeypatch):
+    miniatures.make("lfw-id", folder, monkeypatch)
+    assert load("lfw-id", folder).sha256 != load("lfw-id", folder, seed=1).sha256
 
 
 def test_cifar_pixels_are_where_they_were(folder, monkeypatch):
@@ -224,10 +236,89 @@ def test_changed_files_are_read_anew(folder, monkeypatch):
     assert load("sufrw-id", folder).sha256 != first.sha256
 
 
-def test_cropping_differs_from_squashing(folder, monkeypatch):
-    miniatures.make("stl10", folder, monkeypatch)
-    squashed, cropped = (load("stl10", folder, resize=how) for how in ("squash", "crop"))
-    assert squashed.sha256 == cropped.sha256  # square images, of which nothing is cut
+@pytest.mark.parametrize("name", ["caltech101", "flowers17", "sufrw-id", "icubworld", "indoor67"])
+def test_cropping_differs_from_squashing(name, folder, monkeypatch):
+    monkeypatch.setattr(miniatures, "image", striped)
+    miniatures.make(name, folder, monkeypatch)
+    squashed, cropped = (load(name, folder, resize=how) for how in ("squash", "crop"))
+    assert squashed.X_train[0, 60, 2, 0] > 200 > 50 > cropped.X_train[0, 60, 2, 0]
+
+
+def striped(value, size=(20, 16), format="JPEG", mode="RGB"):
+    """Return a wide image that is white at both sides, where a square cut does not reach."""
+    from PIL import Image
+
+    picture = np.zeros((40, 120, 3), np.uint8)
+    picture[:, :30] = picture[:, 90:] = 255
+    picture[0, 60] = value % 256
+    file = io.BytesIO()
+    Image.fromarray(picture).convert(mode).save(file, format=format)
+    return file.getvalue()
+
+
+def test_copies_beside_each_other_are_no_data_set(folder, monkeypatch):
+    miniatures.make("pubfig83-id", folder, monkeypatch)
+    files = miniatures.class_images("raw/", "ABCDE", 6) | miniatures.class_images(
+        "new/", "ABCDE", 6
+    )
+    miniatures.tar(folder / "pubfig83.v1.tgz", files)
+    with pytest.raises(DamagedFileError, match="two folders are named 'A'"):
+        load("pubfig83-id", folder)
+
+
+def test_other_images_beside_a_list_are_not_its(folder, monkeypatch):
+    miniatures.make("sufrw-id", folder, monkeypatch)
+    before = load("sufrw-id", folder).sha256
+    (folder / "zother").mkdir()
+    for k in range(30):
+        (folder / "zother" / f"{k + 1}.jpg").write_bytes(miniatures.image(999))
+    assert load("sufrw-id", folder).sha256 == before
+
+
+def test_one_file_is_not_both_parts(folder, monkeypatch):
+    miniatures.make("svhn", folder, monkeypatch)
+    with pytest.raises(InputError, match="is one file of several"):
+        load("svhn-x", folder / "train_32x32.mat", unverified=True)
+
+
+def test_a_batch_twice(folder):
+    for name in ("data_batch_1.bin", "copy/data_batch_1.bin"):
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_bytes(miniatures.records(range(10)))
+    with pytest.raises(DamagedFileError, match="has a batch twice"):
+        load("cifar10-x", folder, unverified=True)
+
+
+@pytest.mark.parametrize("word", ["", "a/b", "a b", "../x", "x" * 41])
+def test_names_of_copies(word, folder):
+    with pytest.raises(InputError, match="word of your own of letters and digits"):
+        load(f"cifar10-{word}", folder, unverified=True)
+
+
+def test_a_first_download_that_cannot_be_read_is_not_kept(folder, monkeypatch, tmp_path):
+    handler = functools.partial(Quiet, directory=str(folder))
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/"
+        miniatures.make("flowers17", folder, monkeypatch, mirror=url)
+        good = (folder / "datasplits.mat").read_bytes()
+        (folder / "datasplits.mat").write_bytes(b"<html>please log in</html>")
+        with pytest.raises(DamagedFileError, match="MATLAB"):
+            load("flowers17")
+        (folder / "datasplits.mat").write_bytes(good)
+        data = load("flowers17")
+        server.shutdown()
+        thread.join()
+    assert len(data.y_train) == 34
+    place = tmp_path / "cache" / "downloads" / "flowers17"
+    assert set(read_json(place / "recorded.json")) == {"17flowers.tgz", "datasplits.mat"}
+    (place / "datasplits.mat").write_bytes(b"changed")
+    for path in (tmp_path / "cache" / "built").iterdir():
+        path.unlink()
+    with pytest.raises(InputError):
+        load("flowers17")
 
 
 @pytest.mark.parametrize("label_bytes", [1, 2])
@@ -239,3 +330,38 @@ def test_cifar_records_that_are_none(label_bytes):
     for bad in (b"", good[:-1], good + b"x", b"\xff" * (3072 + label_bytes)):
         with pytest.raises(DamagedFileError):
             parse(bad, label_bytes)
+
+
+REAL = Path(os.environ.get("MINIBP_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+needs_data = pytest.mark.skipif(
+    not (REAL / "caltech101").is_dir(), reason="needs the data that MINIBP_TEST_DATA names"
+)
+
+
+@needs_data
+def test_the_real_first_4000_of_cifar10():
+    place = REAL / "cifar10" / "data_batch_1_first4000.bin.xz"
+    data = load("cifar10-4000", place, unverified=True)
+    assert (len(data.y_train), len(data.y_test)) == (3200, 800)
+    X = np.concatenate([data.X_train, data.X_test]) / 255
+    np.testing.assert_allclose(X.mean(axis=(0, 1, 2)), (0.4914, 0.4822, 0.4465), atol=0.005)
+    np.testing.assert_allclose(X.std(axis=(0, 1, 2)), (0.2470, 0.2435, 0.2616), atol=0.003)
+
+
+@needs_data
+def test_the_real_caltech101_subset():
+    data = load("caltech101-40", REAL / "caltech101", unverified=True)
+    assert (len(data.y_train), len(data.y_test), data.classes) == (3060, 949, 102)
+    assert "15 classes have fewer than 40 images" in data.note
+
+
+@needs_data
+@pytest.mark.slow
+def test_the_real_jpeg_copy_of_cifar10():
+    place = REAL / "cifar10" / "cifar10-jpeg-q75.tar.xz"
+    data = load("cifar10-jpeg", place, unverified=True)
+    assert np.bincount(data.y_train).tolist() == [5000] * 10
+    assert np.bincount(data.y_test).tolist() == [1000] * 10
+    mean = data.X_train.mean(axis=(0, 1, 2)) / 255
+    np.testing.assert_allclose(mean, (0.4914, 0.4822, 0.4465), atol=0.001)
+    assert "lossy (JPEG)" in data.note

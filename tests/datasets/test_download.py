@@ -1,5 +1,6 @@
 """Downloads from a server on this very machine."""
 
+import gzip
 import hashlib
 import http.server
 import threading
@@ -7,10 +8,9 @@ import threading
 import numpy as np
 import pytest
 from minibp_datasets.about import File
-from minibp_datasets.download import RECORDED, fetch
+from minibp_datasets.download import fetch, record, recorded
 
 from minibp.errors import InputError
-from minibp.files import read_json
 
 CONTENT = np.random.default_rng(0).bytes(300_000)
 HASH = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
@@ -32,9 +32,23 @@ class Handler(http.server.BaseHTTPRequestHandler):
             if start >= len(CONTENT):
                 self.send_error(416)
                 return
+        packs = manner == "packs-always" or (
+            manner == "packs" and "gzip" in self.headers.get("Accept-Encoding", "")
+        )
+        if packs:
+            body = gzip.compress(CONTENT)
+            self.send_response(200)
+            self.send_header("Content-Encoding", "gzip")
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+            return
         body = CONTENT[start:] if manner != "corrupt" else b"x" * len(CONTENT)
         self.send_response(206 if start else 200)
         self.send_header("Content-Length", str(len(body)))
+        if start:
+            begin = start + (manner == "shifted")
+            self.send_header("Content-Range", f"bytes {begin}-{len(CONTENT) - 1}/{len(CONTENT)}")
         self.end_headers()
         self.wfile.write(body[: 100_000 if manner == "cut" else None])
 
@@ -123,15 +137,33 @@ def test_a_file_not_there_is_asked_of_the_next_mirror(server):
     assert [manner for manner, _ in server.log] == ["missing", "good"]
 
 
-def test_a_checksum_that_nobody_published_is_recorded_on_the_first_download(server, tmp_path):
+def test_a_recorded_checksum_is_expected_from_then_on(server, tmp_path):
     path = get(server, "good", checksum="")
-    assert read_json(tmp_path / RECORDED) == {"file.bin": HASH}
+    assert recorded(tmp_path) == {}  # nobody has read it yet
+    record(tmp_path, path)
+    assert recorded(tmp_path) == {"file.bin": HASH}
     path.write_bytes(b"something else")
     assert get(server, "good", checksum="").read_bytes() == CONTENT  # not what it was: fetched anew
     path.unlink()
     with pytest.raises(InputError, match="hash"):
         get(server, "corrupt", checksum="")
     assert not path.exists()
+
+
+def test_a_server_that_packs_files_on_their_way_is_told_not_to(server):
+    assert get(server, "packs").read_bytes() == CONTENT
+
+
+def test_a_server_that_packs_them_all_the_same(server):
+    with pytest.raises(InputError, match="packs the file on its way"):
+        get(server, "packs-always")
+
+
+def test_another_part_than_was_asked_for(server, tmp_path):
+    (tmp_path / "file.bin.part").write_bytes(CONTENT[:1000])
+    with pytest.raises(InputError, match="another part"):
+        get(server, "shifted")
+    assert get(server, "good").read_bytes() == CONTENT
 
 
 def test_a_mirror_with_an_address_of_its_own(server, tmp_path):

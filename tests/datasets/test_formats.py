@@ -122,7 +122,18 @@ def test_sphere_cut_anywhere():
 
 @pytest.mark.parametrize(
     "text",
-    ["", "0 100\n", "0 100 aa bb\n", "x 100 aa\n", "-1 5 aa\n", "9 5 aa\n", "0 99999999999 a"],
+    [
+        "",
+        "0 100\n",
+        "0 100 aa bb\n",
+        "x 100 aa\n",
+        "-1 5 aa\n",
+        "9 5 aa\n",
+        "0 99999999999 a",
+        "0 9999999 aa",
+        "0 100 aa\n50 120 b",
+        "0 " + "9" * 5000 + " aa",
+    ],
 )
 def test_phone_lists(text):
     with pytest.raises(DamagedFileError, match=r"x\.PHN"):
@@ -140,7 +151,8 @@ def test_lists_of_people():
     images = ["d/1.jpg", "d/2.jpg", "d/0003.jpg"]
     people = sufrw.parse_list(b"1 # Ann A\n2 # Bob\n1 # Ann A\n", images, "x")
     assert people == {"Ann A": ["d/1.jpg", "d/0003.jpg"], "Bob": ["d/2.jpg"]}
-    for text in (b"1 Ann", b"1 #", b"1 # A\n1 # A\n1 # A\n1 # A"):
+    assert sufrw.parse_list(b"2 # A\n1 # B", images, "x") == {"A": ["d/2.jpg"], "B": ["d/1.jpg"]}
+    for text in (b"1 Ann", b"1 #", b"1 # A\n1 # A\n1 # A\n1 # A", b"1 # A\n4 # B"):
         with pytest.raises(DamagedFileError, match="x, line"):
             sufrw.parse_list(text, images, "x")
 

@@ -43,21 +43,44 @@ def test_sixteen_bits(lenient):
 
 
 @pytest.mark.parametrize("lenient", [False, True])
+@pytest.mark.parametrize("kind", ["PNG", "PPM"])
+def test_sixteen_bits_of_colour(lenient, kind):
+    """Pillow cuts these to 8 bits without a word."""
+    samples = np.arange(12, dtype=">u2").tobytes() * 3
+    if kind == "PPM":
+        content = b"P6 3 4 65535\n" + samples
+    else:
+        content = png(3, 4, 16, b"".join(b"\0" + samples[18 * k : 18 * k + 18] for k in range(4)))
+    with pytest.raises(DamagedFileError, match="more than 8 bits"):
+        decode(content, "x", lenient=lenient)
+
+
+def test_a_transparent_colour():
+    content = save(RGB, transparency=(1, 2, 3))
+    with pytest.raises(DamagedFileError, match="transparency"):
+        decode(content, "x")
+    assert decode(content, "x", lenient=True).mode == "RGB"
+
+
+@pytest.mark.parametrize("lenient", [False, True])
 def test_animations(lenient):
     content = save(RGB, "GIF", save_all=True, append_images=[RGB.rotate(90)])
     with pytest.raises(DamagedFileError, match=r"x\.gif: an animation of 2 frames"):
         decode(content, "x.gif", lenient=lenient)
 
 
-def png(width, height):
-    """Return a PNG that says it is of this size, and has no pixels."""
-    head = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+def png(width, height, bits=8, pixels=b""):
+    """Return a PNG that says it is of this size, and has these pixels."""
+    head = struct.pack(">IIBBBBB", width, height, bits, 2, 0, 0, 0)
+    packed = zlib.compress(pixels) if pixels else b""
 
     def chunk(kind, content):
         check = struct.pack(">I", zlib.crc32(kind + content))
         return struct.pack(">I", len(content)) + kind + content + check
 
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", b"") + chunk(b"IEND", b"")
+    return (
+        b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", packed) + chunk(b"IEND", b"")
+    )
 
 
 @pytest.mark.parametrize("size", [(0, 5), (5, 0), (9000, 9000), (60000, 60000), (2**31 - 1, 7)])

@@ -1,5 +1,7 @@
 """A user's own data, and made-up data."""
 
+import os
+
 import h5py
 import miniatures
 import numpy as np
@@ -66,11 +68,18 @@ def test_an_archive_of_them(tmp_path):
     ("files", "words"),
     [
         ({}, "has no images"),
-        ({"a.png": miniatures.image(1)}, "0 classes"),
+        ({"a.png": miniatures.image(1)}, "in no class folder"),
         ({"cat/a.png": miniatures.image(1)}, "1 classes"),
-        (pictures("train/"), "in train and in test"),
+        (pictures("train/", "test/") | {"train/1.png": miniatures.image(1)}, "'train/1.png' is in"),
+        (
+            pictures("") | {"train/1.png": miniatures.image(1)} | {"1.png": miniatures.image(1)},
+            "'1.png' is in no",
+        ),
         (pictures("train/") | {"test/cow/1.png": miniatures.image(1)}, "class 'cow'"),
-        (pictures("train/", "test/") | {"cow/1.png": miniatures.image(1)}, "beside them"),
+        (
+            pictures("train/", "test/") | {"cow/1.png": miniatures.image(1)},
+            "'cow/1.png' is in no class folder of train or test",
+        ),
     ],
 )
 def test_folders_that_are_none(tmp_path, files, words):
@@ -78,6 +87,34 @@ def test_folders_that_are_none(tmp_path, files, words):
     make_folder(tmp_path / "own", files)
     with pytest.raises(DamagedFileError, match=words):
         load(f"folder:{tmp_path / 'own'}")
+
+
+def test_folders_around_and_a_part_to_validate(tmp_path):
+    files = pictures("x/y/train/", "x/y/test/") | pictures("x/y/val/", each=2)
+    data = load(f"folder:{make_folder(tmp_path / 'own', files)}")
+    assert (len(data.y_train), len(data.y_test)) == (10, 10)
+    assert "4 images to validate left out" in data.note
+
+
+def test_class_folders_that_are_links(tmp_path):
+    place = make_folder(tmp_path / "own", {f"cat/{k}.png": miniatures.image(k) for k in range(5)})
+    other = make_folder(tmp_path / "other", {f"{k}.png": miniatures.image(k) for k in range(5)})
+    (place / "dog").symlink_to(other)
+    (place / "dog" / "back").symlink_to(place)  # which leads nowhere new
+    assert load(f"folder:{place}").class_names == ("cat", "dog")
+
+
+def test_moved_images_are_seen(tmp_path):
+    """Of the same size and time: the cache of the others is not theirs."""
+    place = make_folder(tmp_path / "own", pictures(""))
+    first = load(f"folder:{place}")
+    a, b, c = place / "cat" / "0.png", place / "dog" / "0.png", place / "0.png"
+    for path in (a, b):
+        os.utime(path, (0, 0))
+    before = load(f"folder:{place}").sha256
+    assert before == first.sha256
+    a.rename(c), b.rename(a), c.rename(b)
+    assert load(f"folder:{place}").sha256 != before
 
 
 def test_a_users_palette_image_is_not_converted_behind_their_back(tmp_path):
@@ -123,6 +160,44 @@ def test_hdf5_with_four_arrays_and_names(tmp_path):
     assert (data.network, data.class_names) == ("mnist", ("a", "b", "c"))
 
 
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"y": np.array(["cat", "dog"] * 10)}, "expected .N,. integers"),
+        ({"y": np.zeros(20)}, "expected .N,. integers"),
+        ({"y": np.zeros((20, 2), int)}, "expected .N,. integers"),
+        ({"y": np.zeros(0, int), "X": np.zeros((0, 3))}, "y is empty"),
+        ({"X": np.zeros(20)}, "expected .20, …."),
+        ({"X": np.float64(1)}, "expected .20, …."),
+        ({"X": np.zeros((9, 3))}, "expected .20, …."),
+        ({"classes": np.array([3, 4])}, "expected an integer"),
+        ({"classes": "many"}, "expected an integer"),
+        ({"class_names": "cat"}, "expected a list"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["npz", "h5"])
+def test_arrays_of_another_kind(tmp_path, kind, change, words):
+    content = {"X": np.zeros((20, 3)), "y": np.arange(20) % 4} | change
+    path = tmp_path / f"d.{kind}"
+    if kind == "npz":
+        np.savez(path, **content)
+    else:
+        with h5py.File(path, "w") as file:
+            for name, array in content.items():
+                array = np.asarray(array)
+                file[name] = array.astype(object) if array.dtype.kind == "U" else array
+    with pytest.raises(InputError, match=words):
+        load(f"{kind}:{path}")
+
+
+def test_hdf5_arrays_that_are_not_there(tmp_path):
+    with h5py.File(tmp_path / "d.h5", "w") as file:
+        file.create_dataset("X", (10**6, 10**6), "f8")
+        file["y"] = np.zeros(3, int)
+    with pytest.raises(InputError, match="cannot be as large as it says"):
+        load(f"h5:{tmp_path / 'd.h5'}")
+
+
 def test_hdf5_files_that_are_none(tmp_path):
     (tmp_path / "d.h5").write_bytes(b"hello")
     for name in ("d.h5", "none.h5"):
@@ -158,6 +233,8 @@ def test_made_up_data_can_be_learned():
         ("mnits", "did you mean 'mnist'"),
         ("mnist,class=3", "'class=3'"),
         ("mnist,classes=x", "'classes=x'"),
+        ("mnist,classes=²", "'classes=²'"),
+        ("image119,train=999999999", "bytes of made-up samples"),
         ("mnist,classes=1", "2 classes or more"),
         ("mnist,classes=9,train=3", "a training sample of each"),
     ],

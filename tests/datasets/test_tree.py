@@ -94,7 +94,7 @@ def test_links_and_devices_in_a_tar(tmp_path, kind):
         info = tarfile.TarInfo("a/1.jpg")
         info.type, info.linkname = kind, "/etc/passwd"
         archive.addfile(info)
-    with pytest.raises(DamagedFileError, match="is a link or a device"):
+    with pytest.raises(DamagedFileError, match="is a link, a device or"):
         Tree(tmp_path / "x.tar").names()
 
 
@@ -155,7 +155,7 @@ def test_a_bomb(tmp_path, kind):
         Tree(tmp_path / kind).names()
     peak = tracemalloc.get_traced_memory()[1]
     tracemalloc.stop()
-    assert peak < 2 * ALLOWANCE
+    assert peak < 3 * ALLOWANCE
 
 
 def test_a_bomb_in_a_zip(tmp_path):
