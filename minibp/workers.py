@@ -1,5 +1,6 @@
 """Who does the jobs of a sweep: this process, or Dask's workers, here or elsewhere."""
 
+import concurrent.futures
 import logging
 import time
 from collections.abc import Callable
@@ -56,14 +57,14 @@ def run_on_cluster(
         ):
             _drive(client, sweep, watch)
         return
-    lost = None
+    lost, found = None, False
     while sweep.left:
         try:
             with distributed.Client(address, timeout=10) as client:
-                lost = None
+                lost, found = None, True
                 _drive(client, sweep, watch)
         except (OSError, TimeoutError, distributed.comm.CommClosedError, _Lost) as error:
-            if lost is None and not isinstance(error, _Lost) and not sweep.progress.running:
+            if not found:
                 raise InputError(f"no Dask scheduler answers at {address}: {error}") from error
             lost = lost or time.monotonic()
             if time.monotonic() > lost + PATIENCE:
@@ -96,6 +97,8 @@ def _drive(client, sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
             ).done
         except (TimeoutError, distributed.TimeoutError):
             done = ()
+        except concurrent.futures.CancelledError as error:
+            raise _Lost(str(error)) from error
         again = []
         for future in done:
             job = waiting.pop(future)
