@@ -68,6 +68,12 @@ class Verdict:
     used: dict[str, float]
     missing: str = ""
 
+    @property
+    def numbers(self) -> str:
+        """The numbers used, in words, and what is missing."""
+        words = [f"{head} {error:.2f}" for head, error in self.used.items()]
+        return ", ".join([*words, *([f"{self.missing} is missing"] if self.missing else [])])
+
 
 CLAIMS: list[Claim] = []
 

@@ -11,6 +11,7 @@ from typing import Any
 
 from minibp import paper
 from minibp.claims import judge
+from minibp.conditions import Condition
 from minibp.tables import cells, datasets_of, render
 
 TEMPLATE = Path(__file__).with_name("report.html")
@@ -49,10 +50,8 @@ def _summary(records: list[dict[str, Any]]) -> str:
 def _claims(found) -> str:
     rows = []
     for verdict in judge(found, datasets_of(found)):
-        numbers = ", ".join(f"{head} {error:.2f}" for head, error in verdict.used.items())
-        numbers += f"; {verdict.missing} is missing" if verdict.missing else ""
         item = verdict.claim
-        texts = (verdict.dataset, f"{item.name}: {item.text}", item.source, numbers)
+        texts = (verdict.dataset, f"{item.name}: {item.text}", item.source, verdict.numbers)
         dataset, text, source, used = map(html.escape, texts)
         kind = verdict.state.split()[0]
         rows.append(
@@ -66,6 +65,7 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what the page's script needs of each run."""
     rows = []
     for record in records:
+        winner = min(record["rates"], key=lambda rate: rate["best_error"], default=None)
         for rate in record["rates"]:
             history = rate["history"]
             layers = list(history[0]["layers"]) or sorted(
@@ -81,8 +81,7 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "best": rate["best_error"],
                     "epoch": rate["best_epoch"],
                     "diverged": rate["diverged_epoch"],
-                    "won": rate["factor"] == record["best_factor"]
-                    and rate["best_error"] == record["best_error"],
+                    "won": rate is winner,
                     "loss": [_short(epoch["loss"]) for epoch in history],
                     "error": [_short(epoch["error"]) for epoch in history],
                     "layers": layers,
@@ -106,8 +105,6 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _published(record: dict[str, Any]) -> float | None:
-    from minibp.conditions import Condition
-
     return paper.published(record["dataset"], Condition.parse(record["condition"]))
 
 

@@ -43,17 +43,15 @@ def print_claims(records: list[dict], markdown: bool) -> None:
     if markdown:
         print("| data set | claim | source | verdict | numbers |\n|---|---|---|---|---|")
     for verdict in judge(found, datasets_of(found)):
-        numbers = ", ".join(f"{head} {error:.2f}" for head, error in verdict.used.items())
-        numbers += f"; {verdict.missing} is missing" if verdict.missing else ""
         item = verdict.claim
         if markdown:
             print(
                 f"| {verdict.dataset} | {item.name}: {item.text} | {item.source} | "
-                f"**{verdict.state}** | {numbers} |"
+                f"**{verdict.state}** | {verdict.numbers} |"
             )
         else:
             print(f"{verdict.dataset}: {verdict.state}: {item.name} ({item.source})")
-            print(f"    {item.text}\n    {numbers}")
+            print(f"    {item.text}\n    {verdict.numbers}")
 
 
 def main(argv: list[str] | None = None) -> int:

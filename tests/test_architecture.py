@@ -26,7 +26,7 @@ LEVELS = [
     ("train", "gradcheck", "results"),
     ("plots", "selfcheck", "warmup"),
     ("experiment",),
-    ("sweep",),
+    ("sweep", "report"),
     ("workers",),
 ]
 LEVEL = {name: level for level, names in enumerate(LEVELS) for name in names}

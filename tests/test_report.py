@@ -1,0 +1,128 @@
+"""The report, as data and in a real browser."""
+
+import json
+import re
+import shutil
+import subprocess
+
+import pytest
+from minibp_datasets import registry
+
+from minibp import results
+from minibp.conditions import Condition
+from minibp.experiment import Experiment
+from minibp.report import report
+from minibp.sweep import How, Source, Sweep, jobs_of
+from minibp.workers import run_here
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
+
+
+@pytest.fixture(scope="module")
+def page(tmp_path_factory):
+    """The report of a small sweep: two data sets, three conditions, one of which diverges."""
+    folder = tmp_path_factory.mktemp("runs")
+    experiments = [
+        (
+            Experiment(data, "mnist", Condition.parse(head), epochs=2, rate_factors=factors),
+            Source(data),
+        )
+        for data in ("synthetic:mnist,classes=3,train=60,test=30", "synthetic:mnist,classes=4")
+        for head, factors in (("SGD", (1, 1e9)), ("frSF+BN+BM", (1, 0.1)), ("uSF+BM", (0.1,)))
+    ]
+    jobs = jobs_of(experiments, folder)
+    run_here(Sweep(jobs, registry.load, How(kernels="plain")), lambda _: None)
+    return report(results.read(folder), "A & B")
+
+
+def data(page):
+    text = re.search(r'<script id="data" type="application/json">(.*?)</script>', page, re.S)[1]
+    return json.loads(text)
+
+
+def test_every_run_is_in_it_with_where_it_is_from(page):
+    runs = data(page)
+    assert len(runs) == 2 * (2 + 2 + 2)
+    assert sum(run["won"] for run in runs) == 6
+    assert sum(run["diverged"] is not None for run in runs) >= 2
+    for run in runs:
+        assert len(run["error"]) == len(run["loss"]) > 0
+        assert len(run["sha256"]) == 64
+        assert {"minibp", "numpy"} <= run["versions"].keys()
+        for lines in run["diagnostics"].values():
+            assert len(lines) == len(run["layers"])
+    assert "A &amp; B" in page
+
+
+def test_it_needs_no_network(page):
+    assert not re.findall(r"(?:src|href)\s*=|@import|url\(|fetch\(|https?://", page)
+
+
+def browse(page, folder, script, width=1280):
+    """Return the page's text and the console's errors after a script has run in it."""
+    path = folder / "page.html"
+    path.write_text(page.replace("</body>", f"<script>{script}</script></body>"), encoding="utf-8")
+    done = subprocess.run(
+        [
+            *(CHROMIUM, "--headless", "--no-sandbox", "--disable-gpu", "--enable-logging=stderr"),
+            *(f"--window-size={width},1000", f"--user-data-dir={folder / 'profile'}"),
+            *("--virtual-time-budget=5000", "--dump-dom", path.as_uri()),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=True,
+    )
+    errors = [line for line in done.stderr.splitlines() if "CONSOLE" in line]
+    said = re.search(r'<pre id="said">(.*?)</pre>', done.stdout, re.S)
+    return json.loads(said[1].replace("&gt;", ">").replace("&amp;", "&")), errors
+
+
+SAY = """
+const say = what => { const p = document.createElement("pre"); p.id = "said";
+  p.textContent = JSON.stringify(what); document.body.append(p); };
+const column = k => [...$("runs").tBodies[0].rows].map(row => row.cells[k].textContent);
+"""
+
+
+@needs_browser
+@pytest.mark.parametrize("width", [1280, 390])
+def test_in_a_browser(page, tmp_path, width):
+    script = (
+        SAY
+        + """
+const all = column(5).map(Number);
+$("runs").tHead.rows[0].cells[5].click();
+const turned = column(5).map(Number);
+$("dataset").value = $("dataset").options[1].value; $("dataset").dispatchEvent(new Event("change"));
+const one = column(0);
+$("condition").value = "frSF+BN+BM"; $("condition").dispatchEvent(new Event("change"));
+const both = column(1);
+$("condition").value = ""; $("won").checked = true; $("won").dispatchEvent(new Event("change"));
+const won = column(8);
+$("runs").tBodies[0].rows[0].click();
+say({all, turned, one, both, won, pictures: $("pictures").children.length,
+     claims: [...$("claims").tBodies[0].rows].filter(row => !row.hidden).length,
+     rows: $("claims").tBodies[0].rows.length, provenance: $("provenance").textContent.length,
+     wide: document.documentElement.scrollWidth - document.documentElement.clientWidth});
+"""
+    )
+    seen, errors = browse(page, tmp_path, script, width)
+    assert errors == []
+    assert seen["all"] == sorted(seen["all"])
+    assert seen["turned"] == sorted(seen["all"], reverse=True)
+    assert len(set(seen["one"])) == 1
+    assert len(seen["one"]) == 6
+    assert seen["both"] == ["frSF+BN+BM"] * 2
+    assert seen["won"] == ["yes"] * 3
+    assert seen["pictures"] >= 6
+    assert seen["rows"] == 2 * seen["claims"] > 0
+    assert seen["provenance"] > 500
+    assert seen["wide"] <= 0  # wide tables scroll by themselves, the page does not
+
+
+@needs_browser
+def test_the_browser_test_sees_errors(page, tmp_path):
+    _, errors = browse(page, tmp_path, SAY + "say(1); setTimeout(() => nothing.there, 0);")
+    assert errors
