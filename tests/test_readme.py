@@ -3,9 +3,11 @@
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from minibp.feedback import get_rule
 from minibp.rng import Streams
@@ -14,8 +16,8 @@ ROOT = Path(__file__).parents[1]
 TEXT = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def blocks(language):
-    return re.findall(rf"```{language}\n(.*?)```", TEXT, re.DOTALL)
+def blocks(language, text=TEXT):
+    return re.findall(rf"```{language}\n(.*?)```", text, re.DOTALL)
 
 
 def the_block_with(text):
@@ -41,22 +43,39 @@ def test_the_rule_of_ones_own_works(tmp_path):
     assert 0.09 < (V - W).std() < 0.11
 
 
-def test_every_command_is_one_that_the_script_takes(tmp_path, monkeypatch):
-    spec = importlib.util.spec_from_file_location("train_script", ROOT / "scripts" / "train.py")
-    train = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(train)
+def load_script(name):
+    spec = importlib.util.spec_from_file_location(f"{name}_script", ROOT / "scripts" / f"{name}.py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[spec.name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+PAGES = ["README.md", *(f"docs/{path.name}" for path in sorted((ROOT / "docs").glob("*.md")))]
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_every_command_is_one_that_its_script_takes(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(ROOT / "scripts")
     (tmp_path / "my_rules.py").write_text(the_block_with("class Noisy"), encoding="utf-8")
-    lines = [
-        line for block in blocks("sh") for line in block.splitlines() if "scripts/train.py" in line
-    ]
-    assert len(lines) >= 5
-    for line in lines:
-        words = shlex.split(line.partition("scripts/train.py")[2], comments=True)
-        if words != ["--help"]:
-            args = train.build_parser().parse_args(words)
-            train.settings_of(args)
-            train.experiment_of(args, args.network or "mnist")
+    for block in blocks("sh", (ROOT / page).read_text(encoding="utf-8")):
+        for line in block.splitlines():
+            found = re.search(r"python scripts/(\w+)\.py(.*)", line)
+            words = shlex.split(found[2], comments=True) if found else ["--help"]
+            if words == ["--help"] or "$" in line:  # a variable of a loop
+                continue
+            script = load_script(found[1])
+            args = script.build_parser().parse_args([w for w in words if w != "…"])
+            if found[1] == "train":
+                script.settings_of(args)
+                script.experiment_of(args, args.network or "mnist")
+            if found[1] == "sweep":
+                script.conditions_of(args), script.sources_of(args)
+
+
+def test_the_readme_has_commands():
+    assert sum("python scripts/" in line for line in "".join(blocks("sh")).splitlines()) > 15
 
 
 def test_every_picture_is_there():
