@@ -102,7 +102,7 @@ def rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def frame(folder: Path | str) -> Any:
-    """Return the rows of all runs in a folder as a pandas DataFrame (pip install pandas)."""
+    """Return the rows of all runs in a folder as a pandas DataFrame (the extra `frames`)."""
     import pandas
 
     return pandas.DataFrame(rows(read(folder)))

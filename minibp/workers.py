@@ -2,6 +2,7 @@
 
 import concurrent.futures
 import logging
+import signal
 import time
 from collections.abc import Callable
 
@@ -55,6 +56,7 @@ def run_on_cluster(
             ) as cluster,
             distributed.Client(cluster) as client,
         ):
+            client.register_plugin(_deaf(distributed))
             _drive(client, sweep, watch)
         return
     lost, found = None, False
@@ -72,6 +74,18 @@ def run_on_cluster(
                     f"the scheduler at {address} did not come back: {error}"
                 ) from error
             time.sleep(PAUSE)
+
+
+def _deaf(distributed):
+    """Return a plugin by which local workers leave Ctrl-C to the sweep, which then ends them."""
+
+    class Deaf(distributed.WorkerPlugin):
+        name = "deaf"
+
+        def setup(self, worker) -> None:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    return Deaf()
 
 
 class _Lost(Exception):

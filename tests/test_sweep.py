@@ -269,6 +269,28 @@ def command(folder, *more):
     ]
 
 
+def test_ctrl_c_ends_it_cleanly(tmp_path):
+    """As in a terminal: every process of the group gets the signal."""
+    pytest.importorskip("distributed")
+    process = subprocess.Popen(
+        command(tmp_path, "--workers", "2", "--quiet", "--epochs", "300"),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        start_new_session=True,
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+    )
+    while not list(tmp_path.rglob("checkpoint.h5")) and process.poll() is None:
+        time.sleep(0.1)
+    workers = workers_of(process.pid)
+    assert workers
+    os.killpg(process.pid, signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, "")
+    assert err == "\ninterrupted; the same command goes on\n"
+    assert not any(Path(f"/proc/{pid}").exists() for pid in workers)
+
+
 @pytest.mark.slow
 def test_a_sweep_killed_at_random_moments_gives_the_same_tables(tmp_path):
     """Kills of workers and of the whole sweep; KILLS of them, 100 by hand (docs/results/…)."""
