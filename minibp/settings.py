@@ -5,6 +5,7 @@ docs/assumptions.md gives the reason for each. All are recorded with every resul
 """
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -125,6 +126,21 @@ class Settings:
             return kinds[name](text)
         except ValueError:
             raise InputError(f"setting {name}={text!r}: expected {kinds[name].__name__}.") from None
+
+
+def changes_of(pairs: Iterable[str]) -> dict[str, Any]:
+    """Return the settings that texts like "bn_eps=1e-3" change, for `Settings.replace`.
+
+    >>> changes_of(["bn_eps=1e-3", "decay_bn=false"])
+    {'bn_eps': 0.001, 'decay_bn': False}
+    """
+    changes = {}
+    for pair in pairs:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise InputError(f"setting {pair!r}: expected NAME=VALUE.")
+        changes[name] = Settings.from_text(name, text)
+    return changes
 
 
 def _positive_number(name: str, text: str) -> float:

@@ -24,7 +24,7 @@ from minibp.device import KERNELS, get_device
 from minibp.errors import InputError
 from minibp.experiment import Experiment
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
-from minibp.settings import Settings
+from minibp.settings import Settings, changes_of
 from minibp.sweep import How, Job, Source, Sweep, jobs_of
 from minibp.train import Run, step
 from minibp.warmup import compile_kernels
@@ -113,13 +113,7 @@ def sources_of(args: argparse.Namespace) -> list[Source]:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that --set describes."""
-    changes = {}
-    for pair in args.set:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise InputError(f"--set {pair!r}: expected NAME=VALUE.")
-        changes[name] = Settings.from_text(name, text)
-    return Settings().replace(**changes)
+    return Settings().replace(**changes_of(args.set))
 
 
 def conditions_of(args: argparse.Namespace) -> list[Condition]:

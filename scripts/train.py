@@ -25,7 +25,7 @@ from minibp.feedback import RULES
 from minibp.files import read_json
 from minibp.models import NETWORKS, input_shape
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
-from minibp.settings import Settings
+from minibp.settings import Settings, changes_of
 from minibp.train import Run
 
 
@@ -227,13 +227,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that the flags and --set describe."""
     flags = ("gradient", "momentum", "weight_decay", "init", "preprocess")
     changes = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
-    for pair in args.set:
-        name, equals, text = pair.partition("=")
-        if not equals:
-            raise InputError(f"--set {pair!r}: expected NAME=VALUE.")
-        value = Settings.from_text(name, text)
+    for name, value in changes_of(args.set).items():
         if changes.get(name, value) != value:
-            raise InputError(f"--set {pair} contradicts --{name.replace('_', '-')}.")
+            flag = f"--{name.replace('_', '-')}"
+            raise InputError(f"--set {name}={value} contradicts {flag}.")
         changes[name] = value
     return Settings().replace(**changes)
 
