@@ -30,7 +30,7 @@ from minibp.train import Run, step
 from minibp.warmup import compile_kernels
 from minibp.workers import run_here, run_on_cluster
 
-RECORD_BYTES = 700  # of a run's record, for each epoch and weighted layer
+RECORD_BYTES = 200  # of a run's record, for each epoch and weighted layer
 
 
 def build_parser() -> argparse.ArgumentParser:
