@@ -104,7 +104,7 @@ def _told(path: Path):
 def _clear(folder: Path) -> None:
     """Remove what killed processes left."""
     for partial in folder.glob(".*.part"):
-        process = partial.suffixes[-2].removeprefix(".") if len(partial.suffixes) > 1 else ""
+        process = partial.name.split(".")[-2].partition("-")[0]
         with contextlib.suppress(OSError):
             try:
                 os.kill(int(process) if process.isdecimal() else 0, 0)

@@ -17,7 +17,7 @@ import h5py
 import numpy as np
 
 from minibp.errors import DamagedFileError
-from minibp.files import write_atomically
+from minibp.files import partial_name, write_atomically
 
 FORMAT = 1
 
@@ -83,8 +83,7 @@ def previous(path: Path) -> Path:
 
 def _keep(path: Path, kept: Path) -> None:
     """Give the file a second name, so that `path` itself is never missing."""
-    partial = kept.with_name(f".{kept.name}.{os.getpid()}.part")
-    partial.unlink(missing_ok=True)
+    partial = partial_name(kept)
     try:
         os.link(path, partial)
     except OSError:  # a file system without hard links

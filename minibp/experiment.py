@@ -214,7 +214,7 @@ def do_run(
         listener.epoch_ends(run)
     record = results.run_record(
         factor, plan.rate, str(plan.batch_schedule), run.history, run.diverged_epoch
-    )
+    ) | {"device": device.describe(), "versions": results.versions()}
     write_json(written, record)
     return record
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,11 @@ def cache_folder() -> Path:
     return Path(os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("minibp"))
 
 
+def partial_name(path: Path) -> Path:
+    """Return a name beside `path` that nobody else uses, on this machine or another."""
+    return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[Path]:
     """Give a path to write a file to, which then takes the place of `path` at once; if the block
@@ -26,7 +32,7 @@ def replacing(path: Path) -> Iterator[Path]:
 
     Raises OSError if it cannot be written.
     """
-    partial = path.with_name(f".{path.name}.{os.getpid()}.part")
+    partial = partial_name(path)
     try:
         yield partial
         with open(partial, "rb") as file:

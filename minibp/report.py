@@ -15,6 +15,7 @@ from minibp.conditions import Condition
 from minibp.tables import cells, datasets_of, render
 
 TEMPLATE = Path(__file__).with_name("report.html")
+VANISHED = 1e-12  # of a norm
 DIAGNOSTICS = ("sign_concordance", "angle_V_W", "angle_dW", "norm_dX", "zero_share")
 
 
@@ -68,9 +69,7 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         winner = min(record["rates"], key=lambda rate: rate["best_error"], default=None)
         for rate in record["rates"]:
             history = rate["history"]
-            layers = list(history[0]["layers"]) or sorted(
-                {name for epoch in history for name in epoch["layers"]}
-            )
+            layers = list(history[0]["layers"])
             rows.append(
                 {
                     "dataset": record["dataset"],
@@ -81,7 +80,8 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "best": rate["best_error"],
                     "epoch": rate["best_epoch"],
                     "diverged": rate["diverged_epoch"],
-                    "won": rate is winner,
+                    "won": rate is winner and record["finished"],
+                    "gradients": _gradients(rate),
                     "loss": [_short(epoch["loss"]) for epoch in history],
                     "error": [_short(epoch["error"]) for epoch in history],
                     "layers": layers,
@@ -92,9 +92,10 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                         ]
                         for key in DIAGNOSTICS
                     },
+                    "honest": record["honest_error"],
                     "settings": record["settings"],
-                    "versions": record["versions"],
-                    "device": record["device"],
+                    "versions": rate.get("versions", record["versions"]),
+                    "device": rate.get("device", record["device"]),
                     "data": record["data"],
                     "sha256": record["data_sha256"],
                     "paper": _published(record),
@@ -102,6 +103,23 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _gradients(rate: dict[str, Any]) -> str:
+    """Return at a glance what becomes of the errors handed down: whether they explode or vanish,
+    and their norms in the last epoch that has any."""
+    sizes = [
+        [
+            value
+            for value in (row.get("norm_dX") for row in epoch["layers"].values())
+            if value is not None
+        ]
+        for epoch in rate["history"]
+    ]
+    last = next((values for values in reversed(sizes) if values), [])
+    words = ["explode"] if rate["diverged_epoch"] is not None else []
+    words += ["vanish"] if last and min(last) < VANISHED else []
+    return "; ".join([*words, *([f"{min(last):.0e} – {max(last):.0e}"] if last else [])])
 
 
 def _published(record: dict[str, Any]) -> float | None:

@@ -8,7 +8,6 @@ with a checkpoint goes on from it, one whose folder is locked is being done by s
 import contextlib
 import fcntl
 import re
-import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -20,11 +19,13 @@ from threadpoolctl import threadpool_limits
 
 from minibp.data import Data
 from minibp.device import get_device
-from minibp.experiment import Experiment, collect, do_run, prepare
+from minibp.errors import InputError
+from minibp.experiment import Experiment, collect, differences, do_run, prepare
 from minibp.files import read_json, write_json
 
 Loader = Callable[..., Data]
 DONE, FAILED, ELSEWHERE = "done", "failed", "elsewhere"
+HEAD = "experiment.json"  # what an experiment is, in its folder from its first run on
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,6 @@ class Outcome:
     job: Job
     state: str
     error: str = ""
-    seconds: float = 0.0
 
 
 def jobs_of(experiments: Sequence[tuple[Experiment, Source]], folder: Path) -> list[Job]:
@@ -105,23 +105,23 @@ def work(job: Job, loader: Loader, how: How) -> Outcome:
 
     An error becomes part of the outcome, and is written to error.json in the run's folder.
     """
-    if job.done:
-        return Outcome(job, DONE)
-    start = time.perf_counter()
-    job.place.mkdir(parents=True, exist_ok=True)
-    with locked(job.place / "lock") as mine:
-        if not mine:
-            return Outcome(job, ELSEWHERE)
-        try:
+    try:
+        if job.done:
+            return Outcome(job, DONE)
+        job.place.mkdir(parents=True, exist_ok=True)
+        with locked(job.place / "lock") as mine:
+            if not mine:
+                return Outcome(job, ELSEWHERE)
             with threadpool_limits(how.threads):  # bits depend on the number of BLAS's threads
                 _do(job, loader, how)
-        except Exception as error:
-            text = f"{type(error).__name__}: {error}"
-            write_json(
-                job.place / "error.json", {"error": text, "traceback": traceback.format_exc()}
-            )
-            return Outcome(job, FAILED, text)
-    return Outcome(job, DONE, seconds=time.perf_counter() - start)
+            tidy(job, how)
+    except Exception as error:
+        text = f"{type(error).__name__}: {error}"
+        with contextlib.suppress(OSError):  # such as a full disk, which may be the error itself
+            note = {"error": text, "traceback": traceback.format_exc()}
+            write_json(job.place / "error.json", note)
+        return Outcome(job, FAILED, text)
+    return Outcome(job, DONE)
 
 
 def _do(job: Job, loader: Loader, how: How) -> None:
@@ -129,14 +129,33 @@ def _do(job: Job, loader: Loader, how: How) -> None:
         return
     experiment = job.experiment
     device = get_device(how.device, how.kernels, how.threads)
+    head, _ = prepare(experiment, _loaded(job.source, loader), device)
+    _agree(job.folder, head)
     part = (experiment.train_limit, experiment.holdout, experiment.seed)
     data = _part(job.source, loader, *part)
     factor, schedule = next(rest for name, *rest in experiment.runs() if name == job.run)
     do_run(job.place, experiment.plan(factor, schedule), factor, data, device)
-    (job.place / "error.json").unlink(missing_ok=True)
+
+
+def _agree(folder: Path, head: dict[str, Any]) -> None:
+    """Write an experiment's head into its folder; raise InputError if another is there already."""
+    path = folder / HEAD
+    before = read_json(path) if path.exists() else head
+    changes = differences(before, head)
+    if changes:
+        raise InputError(f"{folder} holds another experiment: {'; '.join(changes)}.")
+    if not path.exists():
+        write_json(path, head)
+
+
+def tidy(job: Job, how: How) -> None:
+    """Remove what a finished run leaves: its checkpoints, unless they are to be kept, and what a
+    kill left behind."""
+    leftovers = [*job.place.glob(".*.part"), *job.place.glob("error.json")]
     if not how.keep_weights:
-        for path in job.place.glob("checkpoint*.h5"):
-            path.unlink()
+        leftovers += job.place.glob("checkpoint*.h5")
+    for path in leftovers:
+        path.unlink(missing_ok=True)
 
 
 @lru_cache(maxsize=4)
@@ -160,9 +179,11 @@ def locked(path: Path) -> Iterator[bool]:
     with open(path, "a") as file:
         try:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
+        except BlockingIOError:
             yield False
             return
+        except OSError as error:
+            raise InputError(f"{path.parent}: this file system has no locks ({error}).") from error
         yield True
 
 
@@ -184,29 +205,42 @@ class Sweep:
         self.jobs, self.loader, self.how = list(jobs), loader, how
         self.left = {job.place: job for job in jobs if not job.done}
         self.progress = Progress(len(jobs), len(jobs) - len(self.left))
-        self._heads: dict[Path, dict[str, Any]] = {}
 
     def take(self, outcome: Outcome) -> None:
-        """Count a job's outcome, and bring its experiment's record up to date."""
-        del self.left[outcome.job.place]
+        """Count a job's outcome, and bring its experiment's record up to date.
+
+        Raises InputError for a run that was done, but whose record is not in this folder.
+        """
+        job = outcome.job
+        del self.left[job.place]
         if outcome.state == FAILED:
             self.progress.failed += 1
             self.progress.errors.append(outcome)
-        else:
-            self.progress.done += 1
-            self.record(outcome.job)
+            return
+        if not job.done:
+            raise InputError(
+                f"{job.place} was done, but has no run.json here: the folder must be one that all "
+                "workers share, under the same path."
+            )
+        self.progress.done += 1
+        self.record(job)
 
     def record(self, job: Job) -> None:
         """Write an experiment's record from those of its runs."""
-        if job.folder not in self._heads:
-            device = get_device(self.how.device, self.how.kernels, self.how.threads)
-            data = _loaded(job.source, self.loader)
-            self._heads[job.folder] = prepare(job.experiment, data, device)[0]
-        collect(job.experiment, self._heads[job.folder], job.folder)
+        for name in (HEAD, "run.json"):  # the latter where train.py, too, was at work
+            if (job.folder / name).exists():
+                head = read_json(job.folder / name)
+                collect(job.experiment, head, job.folder)
+                return
 
-    def record_all(self) -> None:
-        """Write the record of each experiment that has a run, and lacks a whole record."""
+    def finish(self) -> None:
+        """Bring every record up to date, and remove what kills left in finished runs."""
         for job in {job.folder: job for job in self.jobs if job.done}.values():
             written = job.folder / "run.json"
             if not written.exists() or not read_json(written)["finished"]:
                 self.record(job)
+        for job in self.jobs:
+            if job.done and len(list(job.place.iterdir())) > 2:  # run.json and lock
+                with locked(job.place / "lock") as mine:
+                    if mine:
+                        tidy(job, self.how)

@@ -10,7 +10,7 @@ from typing import Any
 
 from minibp import paper
 from minibp.conditions import Condition
-from minibp.errors import unknown
+from minibp.errors import InputError, unknown
 
 BASELINE = Condition()  # SGD
 WORSE, BETTER = "worse", "better"  # the paper's yellow and blue
@@ -27,6 +27,8 @@ class Cell:
     factors         the rate factor that won, for each seed
     diverged        how many of all runs diverged
     runs            how many there are
+    exploded        whether the run that counts diverged, for some seed
+    classes         of the data set
     """
 
     errors: tuple[float, ...]
@@ -34,6 +36,8 @@ class Cell:
     factors: tuple[float, ...]
     diverged: int
     runs: int
+    exploded: bool = False
+    classes: int | None = None
 
     @property
     def mean(self) -> float:
@@ -49,7 +53,7 @@ class Cell:
         text = f"{self.mean:.2f}"
         if self.std is not None:
             text += f"±{self.std:.2f}"
-        return text + ("×" if self.diverged == self.runs else "")
+        return text + ("×" if self.exploded else "")
 
 
 Cells = dict[tuple[str, Condition], Cell]
@@ -57,7 +61,22 @@ Cells = dict[tuple[str, Condition], Cell]
 
 def cells(records: Iterable[dict[str, Any]]) -> Cells:
     """Return our numbers by data set and condition; experiments that are not finished do not count,
-    for a minimum over some of the rates is none over all."""
+    for a minimum over some of the rates is none over all.
+
+    Raises InputError for two experiments of one condition and seed, and for experiments on one data
+    set with different settings: they are no sample of the same.
+    """
+    seen: dict[tuple, dict[str, Any]] = {}
+    for record in records:
+        dataset, settings = record["dataset"], record.get("settings")
+        for key in ((dataset, record["condition"], record["seed"]), (dataset,)):
+            other = seen.setdefault(key, record)
+            if other is not record and (len(key) == 3 or other.get("settings") != settings):
+                raise InputError(
+                    f"{other.get('folder')} and {record.get('folder')} are experiments on "
+                    f"{dataset} with different settings, or the same twice: give the folder of one "
+                    "grid."
+                )
     groups: dict[tuple[str, Condition], list[dict[str, Any]]] = {}
     for record in records:
         if record["finished"]:
@@ -68,6 +87,7 @@ def cells(records: Iterable[dict[str, Any]]) -> Cells:
 
 def _cell(records: list[dict[str, Any]]) -> Cell:
     rates = [rate for record in records for rate in record["rates"]]
+    winners = [min(r["rates"], key=lambda rate: rate["best_error"]) for r in records]
     honest = [record["honest_error"] for record in records]
     return Cell(
         errors=tuple(record["best_error"] for record in records),
@@ -75,6 +95,8 @@ def _cell(records: list[dict[str, Any]]) -> Cell:
         factors=tuple(record["best_factor"] for record in records),
         diverged=sum(rate["diverged_epoch"] is not None for rate in rates),
         runs=len(rates),
+        exploded=any(winner["diverged_epoch"] is not None for winner in winners),
+        classes=records[0].get("data", {}).get("classes"),
     )
 
 
@@ -136,11 +158,12 @@ def render(records: Sequence[dict[str, Any]], form: str = "text", names: Sequenc
 
     Each data set has a row of our errors, mean ± standard deviation over seeds, one of the paper's,
     and one of the differences. ▲ and ▼ (or yellow and blue) mark what is worse or better than SGD
-    by 3 % or more; × that every run diverged. Empty is what was not run to the end.
+    by 3 % or more; × that the run which counts diverged. Empty is what was not run to the end.
     """
     forms = {"text": _text, "markdown": _markdown, "html": _html, "csv": _csv}
     if form not in forms:
         raise unknown("format", form, forms)
+    records = list(records)
     found = cells(records)
     unfinished = sum(not record["finished"] for record in records)
     text = forms[form](paper.tables(*names), found)
@@ -215,7 +238,7 @@ def _html(tables: list[paper.Table], found: Cells) -> str:
                 for entry, text in zip(row, texts, strict=True):
                     shade = COLOURS.get(entry.shade) if first and entry.ours else None
                     style = f' style="background:{shade}"' if shade else ""
-                    tds.append(f"<td{style}>{html.escape(text.rstrip('▲▼'))}</td>")
+                    tds.append(f"<td{style}>{html.escape(text)}</td>")
                 body.append(f"<tr><th>{html.escape(name.strip())}</th>{''.join(tds)}</tr>")
         parts.append(
             f"<h3>{html.escape(table.title)}</h3>\n<table>\n<tr>{head}</tr>\n"

@@ -1,29 +1,37 @@
 """Who does the jobs of a sweep: this process, or Dask's workers, here or elsewhere."""
 
 import concurrent.futures
+import contextlib
 import logging
 import signal
 import time
+from collections import deque
 from collections.abc import Callable
 
+from minibp.device import available_cores
 from minibp.errors import InputError
-from minibp.sweep import ELSEWHERE, Sweep, work
+from minibp.sweep import ELSEWHERE, FAILED, Job, Outcome, Sweep, work
 
-TRIES = 1_000  # of a job whose workers die under it: each try goes on from its checkpoint
 PATIENCE = 600  # seconds without a scheduler before a sweep gives up
 PAUSE = 0.5  # seconds between two looks
 
 
 def run_here(sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
-    """Do all jobs one after the other in this process."""
-    sweep.progress.running = 1
-    for job in list(sweep.left.values()):
+    """Do all jobs one after the other in this process; those that others are at come last."""
+    waiting, elsewhere = deque(sweep.left.values()), 0
+    while waiting:
+        sweep.progress.running = 1
         watch(sweep)
+        job = waiting.popleft()
         outcome = work(job, sweep.loader, sweep.how)
-        while outcome.state == ELSEWHERE:
+        if outcome.state != ELSEWHERE:
+            sweep.take(outcome)
+            elsewhere = 0
+            continue
+        waiting.append(job)
+        elsewhere += 1
+        if elsewhere >= len(waiting):  # nothing else is left to do
             time.sleep(PAUSE)
-            outcome = work(job, sweep.loader, sweep.how)
-        sweep.take(outcome)
     sweep.progress.running = 0
     watch(sweep)
 
@@ -48,8 +56,9 @@ def run_on_cluster(
     if address is None:
         with (
             distributed.LocalCluster(
-                n_workers=workers or _cores(),
+                n_workers=workers or available_cores(),
                 threads_per_worker=1,
+                memory_limit=0,  # or Dask would pause workers, and end them
                 processes=True,
                 dashboard_address="127.0.0.1:0",
                 silence_logs=logging.CRITICAL,
@@ -62,18 +71,20 @@ def run_on_cluster(
     lost, found = None, False
     while sweep.left:
         try:
-            with distributed.Client(address, timeout=10) as client:
-                lost, found = None, True
-                _drive(client, sweep, watch)
-        except (OSError, TimeoutError, distributed.comm.CommClosedError, _Lost) as error:
+            client = distributed.Client(address, timeout=10)
+        except (OSError, TimeoutError) as error:
             if not found:
                 raise InputError(f"no Dask scheduler answers at {address}: {error}") from error
             lost = lost or time.monotonic()
             if time.monotonic() > lost + PATIENCE:
                 raise InputError(
-                    f"the scheduler at {address} did not come back: {error}"
+                    f"the scheduler at {address} did not come back in {PATIENCE} seconds."
                 ) from error
             time.sleep(PAUSE)
+            continue
+        lost, found = None, True
+        with client, contextlib.suppress(_Lost):  # if it is lost, it is looked for again
+            _drive(client, sweep, watch)
 
 
 def _deaf(distributed):
@@ -95,37 +106,22 @@ class _Lost(Exception):
 def _drive(client, sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
     """Have the workers do what is left; raise _Lost if the scheduler goes away."""
     distributed = _distributed()
-    client.run_on_scheduler(_be_patient)
 
     def submit(jobs):
-        return {
-            client.submit(work, job, sweep.loader, sweep.how, pure=False, retries=3): job
-            for job in jobs
-        }
+        return {client.submit(work, job, sweep.loader, sweep.how, pure=False): job for job in jobs}
 
     waiting = submit(sweep.left.values())
     while waiting:
-        try:
-            done = distributed.wait(
-                list(waiting), timeout=PAUSE, return_when="FIRST_COMPLETED"
-            ).done
-        except (TimeoutError, distributed.TimeoutError):
-            done = ()
-        except concurrent.futures.CancelledError as error:
-            raise _Lost(str(error)) from error
+        done, running = _look(distributed, client, waiting)
         again = []
         for future in done:
             job = waiting.pop(future)
-            if future.status in ("cancelled", "lost"):
-                raise _Lost(f"job {job.place}")
-            outcome = future.result()
+            outcome = _outcome(distributed, future, job)
             if outcome.state == ELSEWHERE:
                 again.append(job)
             else:
                 sweep.take(outcome)
-        if client.status != "running":
-            raise _Lost(f"the client is {client.status}")
-        sweep.progress.running = sum(map(len, client.processing().values()))
+        sweep.progress.running = running
         watch(sweep)
         if again:
             time.sleep(PAUSE)
@@ -134,14 +130,36 @@ def _drive(client, sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
     watch(sweep)
 
 
-def _be_patient(dask_scheduler) -> None:
-    dask_scheduler.allowed_failures = TRIES
+def _look(distributed, client, waiting: dict) -> tuple[list, int]:
+    """Return the jobs that have ended, and how many are being done."""
+    try:
+        try:
+            done = distributed.wait(
+                list(waiting), timeout=PAUSE, return_when="FIRST_COMPLETED"
+            ).done
+        except (TimeoutError, distributed.TimeoutError):
+            done = set()
+        own = {future.key for future in waiting}
+        threads = client.nthreads()
+        running = sum(
+            min(len(own.intersection(keys)), threads.get(worker, 1))
+            for worker, keys in client.processing().items()
+        )
+    except (OSError, concurrent.futures.CancelledError) as error:
+        raise _Lost(str(error)) from error
+    if client.status != "running" or any(f.status in ("cancelled", "lost") for f in done):
+        raise _Lost(f"the client is {client.status}")
+    return list(done), running
 
 
-def _cores() -> int:
-    from minibp.device import available_cores
-
-    return available_cores()
+def _outcome(distributed, future, job: Job) -> Outcome:
+    """Return what became of a job, also where Dask itself has an error for it."""
+    if future.status != "error":
+        return future.result()
+    error = future.exception()
+    if isinstance(error, distributed.scheduler.KilledWorker):
+        return Outcome(job, ELSEWHERE)  # several workers died at it: it goes on from its checkpoint
+    return Outcome(job, FAILED, f"{type(error).__name__}: {error}")
 
 
 def _distributed():

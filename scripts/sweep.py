@@ -3,8 +3,9 @@
     python scripts/sweep.py --tables 2 3 4 5 --datasets digits --workers 2
     python scripts/tables.py runs/sweep
 
-Finished runs are never run again, cut ones go on from their checkpoint: to go on, or to run more,
-give the same --out again. --dry-run says what would be run, and about how long it takes.
+Finished runs are never run again, cut ones go on from their checkpoint: to go on, or to run more
+conditions, data sets or seeds, give the same --out again. --dry-run says what would be run, and
+about how long it takes.
 """
 
 import argparse
@@ -16,16 +17,18 @@ import warnings
 from pathlib import Path
 
 from minibp_datasets import registry
+from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
 from minibp import paper
 from minibp.conditions import Condition
-from minibp.device import KERNELS, get_device
+from minibp.device import KERNELS, available_cores, get_device
 from minibp.errors import InputError
-from minibp.experiment import Experiment
+from minibp.experiment import Experiment, differences
+from minibp.files import read_json
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.settings import Settings, changes_of
-from minibp.sweep import How, Job, Source, Sweep, jobs_of
+from minibp.sweep import HEAD, How, Job, Source, Sweep, folder_of, jobs_of
 from minibp.train import Run, step
 from minibp.warmup import compile_kernels
 from minibp.workers import run_here, run_on_cluster
@@ -92,7 +95,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def sources_of(args: argparse.Namespace) -> list[Source]:
     """Return the data sets; raise InputError for contradictory or unknown flags."""
-    names = [*(args.datasets or ([] if args.unverified else ["digits"])), *args.unverified]
+    names = args.datasets or ([] if args.unverified else ["digits"])
+    names = list(dict.fromkeys([*names, *args.unverified]))
     places = {}
     for text in args.data_dir:
         name, equals, path = text.partition("=")
@@ -125,6 +129,8 @@ def conditions_of(args: argparse.Namespace) -> list[Condition]:
 
 def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
     """Return the experiments with their data; data sets are fetched here, once."""
+    if args.workers is not None and args.workers < 0:
+        raise InputError(f"--workers {args.workers}: expected 0 or more.")
     if args.seeds < 1:
         raise InputError(f"--seeds {args.seeds}: expected 1 or more.")
     conditions, settings = conditions_of(args), settings_of(args)
@@ -133,6 +139,7 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
         data = source.load(registry.load)
         if data.network is None:
             raise InputError(f"no network of Table 1 fits data set {source.name!r}.")
+        data.reduced(args.train_limit, args.holdout, 0)  # raises before any work is begun
         for condition, seed in itertools.product(conditions, range(args.seeds)):
             experiment = Experiment(
                 dataset=source.name,
@@ -185,14 +192,15 @@ def seconds_of_an_epoch(job: Job, how: How) -> float:
         device.asarray(run.prepare(small.X_train[:100])),
         device.asarray(small.y_train[:100]),
     )
-    step(run.network, run.optimizer, X, y)
-    start = time.perf_counter()
-    for _ in range(5):
+    with threadpool_limits(how.threads):
         step(run.network, run.optimizer, X, y)
-    training = (time.perf_counter() - start) / 5
-    start = time.perf_counter()
-    run.network.forward(X, train=True)  # takes about as long as one to evaluate
-    testing = time.perf_counter() - start
+        start = time.perf_counter()
+        for _ in range(5):
+            step(run.network, run.optimizer, X, y)
+        training = (time.perf_counter() - start) / 5
+        start = time.perf_counter()
+        run.network.forward(X, train=True)  # takes about as long as one to evaluate
+        testing = time.perf_counter() - start
     samples = experiment.train_limit or len(data.y_train)
     moments = 20 if experiment.condition.bn else 0
     return (samples / 100) * training + (len(data.y_test) / 100 + moments) * testing
@@ -234,6 +242,8 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = build_parser().parse_args(argv)
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    args.out = args.out.absolute()  # workers may have other working folders
+    workers = available_cores() if args.workers is None else args.workers
     how = How(args.device, args.kernels, args.threads, args.keep_weights)
     try:
         device = get_device(args.device, args.kernels, args.threads) if not args.scheduler else None
@@ -242,7 +252,7 @@ def main(argv: list[str] | None = None) -> int:
         check(args.out, experiments)
         sweep = Sweep(jobs, registry.load, how)
         if args.dry_run:
-            dry_run(sweep, args.workers or 1, how)
+            dry_run(sweep, max(1, workers), how)
             return 0
         if device is not None and sweep.left:
             job = next(iter(sweep.left.values()))
@@ -250,12 +260,12 @@ def main(argv: list[str] | None = None) -> int:
             compile_kernels(plan, device, lambda: print("compiling …", file=sys.stderr))
         args.out.mkdir(parents=True, exist_ok=True)
         display, start = Display(sweep, args.quiet), time.perf_counter()
-        if args.workers == 0 and not args.scheduler:
+        if workers == 0 and not args.scheduler:
             run_here(sweep, display)
         elif sweep.left:
-            run_on_cluster(sweep, display, workers=args.workers, address=args.scheduler)
-        sweep.record_all()
-    except InputError as error:
+            run_on_cluster(sweep, display, workers=workers, address=args.scheduler)
+        sweep.finish()
+    except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
@@ -274,20 +284,19 @@ def main(argv: list[str] | None = None) -> int:
 
 def check(folder: Path, experiments: list[tuple[Experiment, Source]]) -> None:
     """Raise InputError if the folder has experiments of these names with other settings."""
-    from minibp.experiment import differences
-    from minibp.files import read_json
-    from minibp.sweep import folder_of
-
+    if folder.exists() and not folder.is_dir():
+        raise InputError(f"--out {folder} is a file: choose a folder.")
     for experiment, _ in experiments:
-        written = folder_of(experiment, folder) / "run.json"
-        if written.exists():
+        place = folder_of(experiment, folder)
+        written = next((p for p in (place / HEAD, place / "run.json") if p.exists()), None)
+        if written is not None:
             before = read_json(written)
             now = experiment.identity() | {"data_sha256": before["data_sha256"]}
             changes = differences(before, now)
             if changes:
                 raise InputError(
-                    f"{written.parent} holds another experiment: {'; '.join(changes)}. Choose "
-                    "another folder with --out."
+                    f"{place} holds another experiment: {'; '.join(changes)}. Choose another "
+                    "folder with --out."
                 )
 
 

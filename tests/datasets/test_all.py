@@ -220,7 +220,7 @@ def test_what_a_killed_build_left_is_removed(folder, monkeypatch, tmp_path):
     miniatures.make("svhn", folder, monkeypatch)
     load("svhn", folder)
     (path,) = (tmp_path / "cache" / "built").iterdir()
-    left = path.with_name(f".{path.name}.99999999.part")
+    left = path.with_name(f".{path.name}.99999999-0a1b2c3d.part")
     path.rename(left)
     load("svhn", folder)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
