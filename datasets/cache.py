@@ -2,7 +2,7 @@
 
 import contextlib
 import json
-import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from minibp.data import Data
 from minibp.errors import DamagedFileError
 from minibp.files import replacing
 
+ABANDONED = 3600  # seconds without a write
 ARRAYS = ("X_train", "y_train", "X_test", "y_test")
 
 
@@ -102,11 +103,9 @@ def _told(path: Path):
 
 
 def _clear(folder: Path) -> None:
-    """Remove what killed processes left."""
+    """Remove what killed processes left: nobody, on this machine or another, has written to it for
+    long."""
     for partial in folder.glob(".*.part"):
-        process = partial.name.split(".")[-2].partition("-")[0]
         with contextlib.suppress(OSError):
-            try:
-                os.kill(int(process) if process.isdecimal() else 0, 0)
-            except ProcessLookupError:
+            if time.time() - partial.stat().st_mtime > ABANDONED:
                 partial.unlink()

@@ -42,9 +42,8 @@ def parts_of(
     paths = _without_common([tuple(name.split("/")) for name in images])
     first = {path[0].lower() for path in paths if len(path) > 1}
     has_test = any(PARTS.get(name) == "test" for name in first)
-    parts = PARTS | {} if has_test else PARTS | dict.fromkeys(UNUSED, "test")
-    parted = any(parts.get(name) == "train" for name in first) and len(first) > 1
-    parted = parted and any(parts.get(name) == "test" for name in first)
+    parts = PARTS if has_test else PARTS | dict.fromkeys(UNUSED, "test")
+    parted = {"train", "test"} <= {parts.get(name) for name in first}
     found: dict[str, list[tuple[str, str]]] = {"train": [], "test": [], "all": []}
     unused = 0
     for name, path in zip(images, paths, strict=True):

@@ -66,7 +66,12 @@ def run_on_cluster(
             distributed.Client(cluster) as client,
         ):
             client.register_plugin(_deaf(distributed))
-            _drive(client, sweep, watch)
+            try:
+                _drive(client, sweep, watch)
+            except _Lost as error:
+                raise InputError(
+                    f"the cluster on this machine broke down ({error}); the same command goes on."
+                ) from error
         return
     lost, found = None, False
     while sweep.left:

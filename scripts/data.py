@@ -67,11 +67,9 @@ def presence(name: str) -> str:
     if about.by_hand:
         return "files" if folder.is_dir() and any(folder.iterdir()) else "–"
     here = sum((folder / file.name).exists() for file in about.files)
-    return (
-        "downloaded"
-        if here == len(about.files)
-        else f"{here} of {len(about.files)}" * (here > 0) or "–"
-    )
+    if here == len(about.files):
+        return "downloaded"
+    return f"{here} of {len(about.files)}" if here else "–"
 
 
 def print_list() -> None:

@@ -1,5 +1,6 @@
 """Each of the fifteen data sets from its miniature: by folder and by download, into the cache."""
 
+import contextlib
 import functools
 import http.server
 import io
@@ -65,20 +66,28 @@ def test_from_a_folder(name, folder, monkeypatch, tmp_path):
 
 @pytest.mark.parametrize("name", AUTOMATIC)
 def test_by_download(name, folder, monkeypatch, tmp_path):
-    handler = functools.partial(Quiet, directory=str(folder))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/"
+    with served(folder, monkeypatch) as url:
         train, test = miniatures.make(name, folder, monkeypatch, mirror=url)
         data = load(name)
-        server.shutdown()
-        thread.join()
     assert (len(data.y_train), len(data.y_test)) == (train, test)
     names = {file.name for file in registry.about(name).files}
     assert names <= {path.name for path in (tmp_path / "cache" / "downloads" / name).iterdir()}
     assert load(name).sha256 == data.sha256  # no server is asked
+
+
+@contextlib.contextmanager
+def served(folder, monkeypatch):
+    """Give the address of a server of a folder's files."""
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    handler = functools.partial(Quiet, directory=str(folder))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}/"
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 class Quiet(http.server.SimpleHTTPRequestHandler):
@@ -223,6 +232,10 @@ def test_what_a_killed_build_left_is_removed(folder, monkeypatch, tmp_path):
     left = path.with_name(f".{path.name}.99999999-0a1b2c3d.part")
     path.rename(left)
     load("svhn", folder)
+    assert left.exists()  # somebody on another machine may be at it
+    path.unlink()
+    os.utime(left, (0, 0))
+    load("svhn", folder)
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
@@ -296,12 +309,7 @@ def test_names_of_copies(word, folder):
 
 
 def test_a_first_download_that_cannot_be_read_is_not_kept(folder, monkeypatch, tmp_path):
-    handler = functools.partial(Quiet, directory=str(folder))
-    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        url = f"http://127.0.0.1:{server.server_address[1]}/"
+    with served(folder, monkeypatch) as url:
         miniatures.make("flowers17", folder, monkeypatch, mirror=url)
         good = (folder / "datasplits.mat").read_bytes()
         (folder / "datasplits.mat").write_bytes(b"<html>please log in</html>")
@@ -309,8 +317,6 @@ def test_a_first_download_that_cannot_be_read_is_not_kept(folder, monkeypatch, t
             load("flowers17")
         (folder / "datasplits.mat").write_bytes(good)
         data = load("flowers17")
-        server.shutdown()
-        thread.join()
     assert len(data.y_train) == 34
     place = tmp_path / "cache" / "downloads" / "flowers17"
     assert set(read_json(place / "recorded.json")) == {"17flowers.tgz", "datasplits.mat"}
