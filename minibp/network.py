@@ -1,5 +1,6 @@
 """A network: layers in order, and the feedback rule that joins each W to its V."""
 
+import textwrap
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,7 +152,10 @@ def _weights(layer: Layer) -> tuple[Array | None, Array | None]:
 @dataclass
 class Trace:
     """One layer's part in a training step. Y is the layer's output: N of Eq. 1 for a weighted
-    layer, whose f is the ReLU layer above it. What is not computed or not there is None."""
+    layer, whose f is the ReLU layer above it. What is not computed or not there is None.
+
+    Printing it shows every array with its name and shape.
+    """
 
     name: str
     X: Array
@@ -161,3 +165,12 @@ class Trace:
     W: Array | None
     V: Array | None
     grads: dict[str, Any]
+
+    def __str__(self) -> str:
+        arrays = [(name, getattr(self, name)) for name in ("X", "W", "V", "Y", "dY", "dX")]
+        arrays += [(f"d{name}", gradient) for name, gradient in self.grads.items()]
+        rows = [self.name]
+        for name, array in arrays:
+            if array is not None:
+                rows.append(textwrap.indent(f"{name} {array.shape}\n{array}", "  "))
+        return "\n".join(rows)

@@ -110,6 +110,25 @@ def test_trace_tells_what_went_through_each_layer(device, rng):
     assert (rows[2].W, rows[2].grads) == (None, {})
 
 
+def test_a_trace_prints_every_array_with_its_shape(device, rng):
+    net = tiny(device)
+    net.forward(device.asarray(rng.normal(size=(5, 2, 2, 1))), train=True)
+    net.backward(device.asarray(rng.normal(size=(5, 2))))
+    first, hidden = (str(row).splitlines() for row in net.trace()[1:3])
+    found = [line.strip() for line in first if "(" in line and "[" not in line]
+    assert first[0] == "fc1"
+    assert found == [
+        "X (5, 4)",
+        "W (4, 3)",
+        "V (4, 3)",
+        "Y (5, 3)",
+        "dY (5, 3)",
+        "dW (4, 3)",
+        "db (3,)",
+    ]
+    assert not any(line.startswith("  W") for line in hidden)
+
+
 def test_trace_needs_a_training_step(device, rng):
     net = tiny(device)
     net.forward(device.asarray(rng.normal(size=(5, 2, 2, 1))), train=False)

@@ -1,0 +1,58 @@
+"""What the notebooks' exercises are checked with."""
+
+import numpy as np
+
+
+def check(answer, expected, hint: str = "") -> None:
+    """Print whether an answer is right: a number, an array, a text, or a list of these.
+
+    Numbers count as equal to six digits. `...` is an answer not given yet.
+
+    >>> check(..., 0.5)
+    … not answered yet
+    >>> check(0.5, 0.5)
+    ✓ right
+    >>> check(0.25, 0.5, hint="f′(N) is missing.")
+    ✗ not yet: 0.25. f′(N) is missing.
+    """
+    if answer is ...:
+        print("… not answered yet")
+    elif _same(answer, expected):
+        print("✓ right")
+    else:
+        print(f"✗ not yet: {answer!r}. {hint}".rstrip())
+
+
+def check_function(function, expected, *cases: tuple, hint: str = "") -> None:
+    """Print whether a function returns what another one returns, in every case.
+
+    A function not written yet returns `...`.
+
+    >>> check_function(lambda x: x + x, lambda x: 2 * x, (1.0,), (3.0,))
+    ✓ right
+    >>> check_function(lambda x: x * x, lambda x: 2 * x, (2.0,), (3.0,), hint="Add them.")
+    ✗ not yet: for (3.0,) it gives 9.0. Add them.
+    """
+    for case in cases:
+        answer = function(*case)
+        if answer is ...:
+            print("… not answered yet")
+            return
+        if not _same(answer, expected(*case)):
+            what = "an array that differs" if np.ndim(answer) else repr(answer)
+            given = "one of the cases" if any(np.ndim(c) for c in case) else f"{case}"
+            print(f"✗ not yet: for {given} it gives {what}. {hint}".rstrip())
+            return
+    print("✓ right")
+
+
+def _same(answer, expected) -> bool:
+    try:
+        answer, expected = np.asarray(answer), np.asarray(expected)
+    except ValueError:  # lists of several lengths
+        return False
+    if answer.shape != expected.shape or answer.dtype.kind not in "biufU":
+        return False
+    if expected.dtype.kind == "U" or answer.dtype.kind == "U":
+        return bool((answer == expected).all())
+    return bool(np.allclose(answer, expected, rtol=1e-6, atol=1e-9))
