@@ -7,7 +7,9 @@ with a checkpoint goes on from it, one whose folder is locked is being done by s
 
 import contextlib
 import fcntl
+import os
 import re
+import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,6 +27,7 @@ from minibp.files import read_json, write_json
 
 Loader = Callable[..., Data]
 DONE, FAILED, ELSEWHERE = "done", "failed", "elsewhere"
+SETTLE = 90.0  # seconds until every machine sees what one wrote: NFS looks again after 60 at most
 HEAD = "experiment.json"  # what an experiment is, in its folder from its first run on
 
 
@@ -187,6 +190,22 @@ def locked(path: Path) -> Iterator[bool]:
         yield True
 
 
+def appears(path: Path, patience: float) -> bool:
+    """Return whether a file is there, or comes into sight within some seconds.
+
+    A network file system may for a while go on saying that there is no such file, when another
+    machine has written it. To list the folder has it look again.
+    """
+    end = time.monotonic() + patience
+    while not path.exists():
+        if time.monotonic() >= end:
+            return False
+        time.sleep(0.2)
+        with contextlib.suppress(OSError):
+            os.listdir(path.parent)
+    return True
+
+
 @dataclass
 class Progress:
     """How far a sweep is."""
@@ -217,7 +236,7 @@ class Sweep:
             self.progress.failed += 1
             self.progress.errors.append(outcome)
             return
-        if not job.done:
+        if not appears(job.place / "run.json", SETTLE):
             raise InputError(
                 f"{job.place} was done, but has no run.json here: the folder must be one that all "
                 "workers share, under the same path."

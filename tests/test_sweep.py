@@ -1,5 +1,6 @@
 """Sweeps: every run once, whatever happens to those who do them."""
 
+import builtins
 import json
 import os
 import signal
@@ -10,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+import slow_folder
 from minibp_datasets import registry
 from threadpoolctl import threadpool_limits
 
@@ -17,7 +19,18 @@ from minibp import results
 from minibp.conditions import Condition
 from minibp.errors import InputError
 from minibp.experiment import Experiment
-from minibp.sweep import DONE, ELSEWHERE, How, Source, Sweep, jobs_of, locked, work
+from minibp.sweep import (
+    DONE,
+    ELSEWHERE,
+    How,
+    Outcome,
+    Source,
+    Sweep,
+    appears,
+    jobs_of,
+    locked,
+    work,
+)
 from minibp.workers import run_here, run_on_cluster
 
 ROOT = Path(__file__).parents[1]
@@ -207,10 +220,10 @@ def scheduler(port):
     )
 
 
-def worker(address):
+def worker(address, *more):
     command = [sys.executable, "-m", "distributed.cli.dask_worker", address, "--no-dashboard"]
     return subprocess.Popen(
-        [*command, "--nthreads", "1", "--no-nanny", "--death-timeout", "60"],
+        [*command, "--nthreads", "1", "--no-nanny", "--death-timeout", "60", *more],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
         cwd=ROOT,
@@ -259,6 +272,49 @@ def test_workers_that_die_and_come_late_and_a_scheduler_that_restarts(tmp_path):
     assert len(events) == 2
     assert disturbed.progress.done == disturbed.progress.total
     assert numbers(tmp_path / "whole") == numbers(tmp_path / "disturbed")
+
+
+@pytest.mark.slow
+def test_a_slow_shared_folder_in_which_new_files_are_seen_late(tmp_path, monkeypatch):
+    pytest.importorskip("distributed")
+    whole = sweep(tmp_path / "whole")
+    run_here(whole, quiet)
+    monkeypatch.setenv(slow_folder.FOLDER, str(tmp_path / "shared"))
+    port = free_port()
+    address = f"tcp://127.0.0.1:{port}"
+    preload = ("--preload", slow_folder.__file__)
+    processes = [scheduler(port), worker(address, *preload), worker(address, *preload)]
+    for module, name in ((builtins, "open"), (os, "stat"), (os, "replace")):
+        monkeypatch.setattr(module, name, getattr(module, name))  # to be as before in the end
+    slow_folder.install()  # here, too
+    try:
+        for _ in range(2):  # the second finds everything done
+            shared = sweep(tmp_path / "shared")
+            run_on_cluster(shared, quiet, address=address)
+            shared.finish()
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+    monkeypatch.undo()
+    assert (shared.progress.done, shared.progress.failed) == (6, 0)
+    assert numbers(tmp_path / "whole") == numbers(tmp_path / "shared")
+
+
+def test_what_another_machine_wrote_may_come_into_sight_late(tmp_path):
+    path = tmp_path / "run.json"
+    assert not appears(path, patience=0)
+    thread = threading.Timer(0.3, path.touch)
+    thread.start()
+    assert appears(path, patience=60)
+    thread.join()
+
+
+def test_a_run_that_is_done_but_not_here(tmp_path, monkeypatch):
+    monkeypatch.setattr("minibp.sweep.SETTLE", 0)
+    lost = sweep(tmp_path)
+    with pytest.raises(InputError, match="all workers share"):
+        lost.take(Outcome(next(iter(lost.left.values())), DONE))
 
 
 def command(folder, *more):
