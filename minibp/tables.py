@@ -28,7 +28,7 @@ class Cell:
     diverged        how many of all runs diverged
     runs            how many there are
     exploded        whether the run that counts diverged, for some seed
-    classes         of the data set
+    classes, train  of the data set: how many classes, and training samples
     """
 
     errors: tuple[float, ...]
@@ -38,6 +38,7 @@ class Cell:
     runs: int
     exploded: bool = False
     classes: int | None = None
+    train: int | None = None
 
     @property
     def mean(self) -> float:
@@ -97,6 +98,7 @@ def _cell(records: list[dict[str, Any]]) -> Cell:
         runs=len(rates),
         exploded=any(winner["diverged_epoch"] is not None for winner in winners),
         classes=records[0].get("data", {}).get("classes"),
+        train=records[0].get("data", {}).get("train"),
     )
 
 
@@ -238,6 +240,11 @@ def _html(tables: list[paper.Table], found: Cells) -> str:
                 for entry, text in zip(row, texts, strict=True):
                     shade = COLOURS.get(entry.shade) if first and entry.ours else None
                     style = f' style="background:{shade}"' if shade else ""
+                    if first and entry.ours:  # what a page can lead from a number to its runs by
+                        of = (entry.dataset, str(Condition.parse(entry.head)))
+                        style += ' data-dataset="{}" data-condition="{}"'.format(
+                            *map(html.escape, of)
+                        )
                     tds.append(f"<td{style}>{html.escape(text)}</td>")
                 body.append(f"<tr><th>{html.escape(name.strip())}</th>{''.join(tds)}</tr>")
         parts.append(

@@ -58,6 +58,11 @@ def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = build_parser().parse_args(argv)
     try:
+        if args.claims and args.format not in ("text", "markdown"):
+            raise InputError(
+                f"--claims goes with --format text or markdown, not {args.format}; "
+                "scripts/report.py has the claims as HTML."
+            )
         records = results.read(args.runs)
         if args.each:
             writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")

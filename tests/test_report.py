@@ -103,7 +103,11 @@ const both = column(1);
 $("condition").value = ""; $("won").checked = true; $("won").dispatchEvent(new Event("change"));
 const won = column(8);
 $("runs").tBodies[0].rows[0].click();
-say({all, turned, one, both, won, pictures: $("pictures").children.length,
+$("won").checked = false;
+document.querySelector('#tables td[data-condition="uSF+BM"]').click();
+const led = [column(1), $("dataset").value === column(0)[0], $("which").textContent];
+$("dataset").value = $("dataset").options[1].value; $("dataset").dispatchEvent(new Event("change"));
+say({led, all, turned, one, both, won, pictures: $("pictures").children.length,
      claims: [...$("claims").tBodies[0].rows].filter(row => !row.hidden).length,
      rows: $("claims").tBodies[0].rows.length, provenance: $("provenance").textContent.length,
      wide: overflow(document)});
@@ -118,7 +122,9 @@ say({all, turned, one, both, won, pictures: $("pictures").children.length,
     assert seen["both"] == ["frSF+BN+BM"] * 2
     assert seen["won"] == ["yes"] * 3
     assert seen["pictures"] == 7
-    assert seen["rows"] == 2 * seen["claims"] > 0
+    assert seen["led"][:2] == [["uSF+BM"] * 4, True]
+    assert seen["led"][2].startswith("uSF+BM on ")
+    assert seen["rows"] == 2 * seen["claims"] + 1 > 1  # and one of all data sets
     assert seen["provenance"] > 500
     assert seen["wide"] <= 0  # wide tables scroll by themselves, the page does not
 

@@ -53,6 +53,9 @@ def test_a_sweep_its_tables_and_its_report(run, tmp_path):
     assert {row["seed"] for row in rows} == {"0", "1"}
     for form in ("markdown", "html", "csv"):
         assert run("tables", "runs/sweep", "--format", form, "--tables", "2", "5")[0] == 0
+    status, out, err = run("tables", "runs/sweep", "--format", "csv", "--claims")
+    assert (status, out) == (2, "")
+    assert "--claims goes with --format text or markdown" in err
 
     status, out, _ = run("report", "runs/sweep", "-o", "r.html")
     assert status == 0
