@@ -109,8 +109,8 @@ def _same(one: str, other: str) -> bool:
     )
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser."""
     parser = argparse.ArgumentParser(
         prog="notebooks.py",
         description=__doc__,
@@ -119,6 +119,12 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("numbers", nargs="*", metavar="N", help="of notebooks (default: all)")
     parser.add_argument("--check", action="store_true", help="save nothing; name stale outputs")
+    return parser
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = build_parser()
     args = parser.parse_args(argv)
     paths = {path.name[0]: path for path in sorted(FOLDER.glob("[0-9]_*.ipynb"))}
     unknown = [number for number in args.numbers if number not in paths]

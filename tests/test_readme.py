@@ -59,6 +59,9 @@ def test_every_command_is_one_that_its_script_takes(page, tmp_path, monkeypatch)
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(ROOT / "scripts")
     (tmp_path / "my_rules.py").write_text(the_block_with("class Noisy"), encoding="utf-8")
+    for block in blocks("python", (ROOT / page).read_text(encoding="utf-8")):
+        if named := re.match(r"# (\w+\.py)\n", block):
+            (tmp_path / named[1]).write_text(block, encoding="utf-8")
     for block in blocks("sh", (ROOT / page).read_text(encoding="utf-8")):
         for line in block.splitlines():
             found = re.search(r"python scripts/(\w+)\.py(.*)", line)
