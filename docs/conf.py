@@ -6,6 +6,9 @@ import shutil
 import sys
 from pathlib import Path
 
+import latex2mathml.converter
+from docutils import nodes
+
 import minibp
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -18,12 +21,17 @@ release = version = minibp.__version__
 extensions = ["myst_nb", "sphinx.ext.autodoc", "sphinx.ext.viewcode", "sphinx_copybutton"]
 html_theme = "furo"
 html_title = f"minibp {release}"
+html_static_path = ["style"]
+html_css_files = ["site.css"]
+html_math_renderer = "mathml"  # no script from elsewhere
 myst_heading_anchors = 3
 myst_enable_extensions = ["dollarmath"]
 nb_execution_mode = "off"  # they are saved with their outputs
 copybutton_exclude = ".linenos, .gp, .go"
 autodoc_default_options = {"members": True, "member-order": "bysource", "undoc-members": True}
+autodoc_default_options["exclude-members"] = "ops"  # a module, which would show its path
 autodoc_typehints = "signature"
+autodoc_preserve_defaults = True
 add_module_names = False
 default_role = "literal"
 suppress_warnings = ["config.cache"]
@@ -34,8 +42,16 @@ def setup(app) -> None:
     (ROOT / "docs" / "notebooks").mkdir(exist_ok=True)
     for path in (ROOT / "notebooks").glob("*.ipynb"):
         shutil.copy2(path, ROOT / "docs" / "notebooks")
+    app.add_html_math_renderer("mathml", (mathml, None), (mathml, None))
     app.connect("source-read", put_helps)
     app.connect("autodoc-process-docstring", preformat)
+
+
+def mathml(translator, node) -> None:
+    """Write a formula as MathML, which browsers draw themselves."""
+    display = "block" if isinstance(node, nodes.math_block) else "inline"
+    translator.body.append(latex2mathml.converter.convert(node.astext(), display=display))
+    raise nodes.SkipNode
 
 
 def put_helps(app, name: str, source: list[str]) -> None:
