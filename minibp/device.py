@@ -8,6 +8,7 @@ import importlib
 import os
 import sys
 from collections import Counter
+from collections.abc import Callable
 from types import ModuleType
 from typing import Any
 
@@ -75,8 +76,8 @@ class CudaDevice(Device):
     name = "cuda"
     blocking = False
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, kernels: str = "compiled") -> None:
+        super().__init__(kernels)
         try:
             import cupy
         except ImportError:
@@ -97,6 +98,14 @@ class CudaDevice(Device):
             )
         self.xp = cupy
 
+    def compile(self, source: str, **defines: str) -> Callable[[str], Callable]:
+        """Return what gives a kernel of CUDA C by its name, to be called with (blocks,), (threads,)
+        and its arguments: arrays, whole numbers (long long) and floats (double)."""
+        options = [f"-D{name}={value}" for name, value in defines.items()]
+        # Without fused multiply-adds the numbers are those of the same source on a CPU.
+        module = self.xp.RawModule(code=source, options=("-std=c++14", "--fmad=false", *options))
+        return module.get_function
+
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
@@ -110,8 +119,8 @@ class CudaDevice(Device):
 def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = None) -> Device:
     """Return the device called 'cpu', 'cuda' or 'auto' (a GPU if one is usable, else the CPU).
 
-    kernels  of the CPU: 'compiled' (by Numba), 'plain' (array code), or 'auto': compiled where
-             Numba is installed
+    kernels  'compiled' (by Numba on the CPU, of CUDA C on a GPU), 'plain' (array code), or 'auto':
+             compiled, on the CPU where Numba is installed
     threads  of the compiled kernels; None: as many as the process may use cores
 
     Raises DeviceError for 'cuda' on a machine without CuPy or without a usable GPU, and for
@@ -123,7 +132,7 @@ def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = 
         raise InputError(f"threads {threads}: expected 1 or more.")
     if name in ("cuda", "auto"):
         try:
-            return CudaDevice()
+            return CudaDevice("plain" if kernels == "plain" else "compiled")
         except DeviceError:
             if name == "cuda":
                 raise

@@ -10,7 +10,6 @@ from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
 from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, WeightedLayer
-from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Streams
 
@@ -88,7 +87,7 @@ class Network:
         For training: faster, and with less memory. What the fused layers hand to each other is then
         None in a trace, and arrays of one step are overwritten in the next.
         """
-        if self.ops is not plain and not self.fused:
+        if hasattr(self.ops, "scratch") and not self.fused:  # the CPU's compiled kernels
             self.units, self.fused = fused_units(self.layers, self.ops), True
 
     def refresh_feedback(self) -> None:

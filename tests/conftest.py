@@ -1,9 +1,10 @@
-"""Every engine test runs on each device: the CPU with plain and with compiled kernels, the strict
-stand-in for a GPU, and CUDA."""
+"""Every engine test runs on each device: the CPU with plain and with compiled kernels, stand-ins
+of a GPU (one refuses silent transfers, one has the CUDA kernels as C++), and CUDA."""
 
 import hypothesis
 import numpy as np
 import pytest
+from cpp_device import COMPILER, CppDevice
 from strict_array import StrictDevice
 
 from minibp import get_device
@@ -18,6 +19,10 @@ hypothesis.settings.load_profile("minibp")
 def make_device(name):
     if name == "strict":
         return StrictDevice()
+    if name == "cpp":
+        if COMPILER is None:
+            pytest.skip("needs a C++ compiler")
+        return CppDevice()
     try:
         if name in ("plain", "compiled"):
             return get_device("cpu", kernels=name, threads=2)
@@ -27,7 +32,7 @@ def make_device(name):
 
 
 @pytest.fixture(
-    params=["plain", "compiled", "strict", pytest.param("cuda", marks=pytest.mark.cuda)]
+    params=["plain", "compiled", "strict", "cpp", pytest.param("cuda", marks=pytest.mark.cuda)]
 )
 def device(request):
     return make_device(request.param)

@@ -1,4 +1,4 @@
-"""Which code does the arithmetic of a device: the plain tier, or the compiled one."""
+"""Which code does the arithmetic of a device: the plain tier, or a compiled one."""
 
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -12,6 +12,10 @@ def ops_for(device: Device) -> Any:
     the same functions, compiled, and scratch memory of its own."""
     if device.kernels == "plain":
         return plain
+    if hasattr(device, "compile"):
+        from minibp.ops.cuda.compiled import CudaOps
+
+        return CudaOps(device)
     from minibp.ops.cpu.compiled import CompiledOps
     from minibp.ops.cpu.threads import Team
     from minibp.ops.cpu.workspace import Workspace
@@ -22,7 +26,7 @@ def ops_for(device: Device) -> Any:
 def working(ops: Any) -> AbstractContextManager:
     """Return what to enter for long work with these operations: within it no library's threads get
     in the way of theirs."""
-    if ops is plain:
+    if not hasattr(ops, "scratch"):  # of the CPU's kernels
         return nullcontext()
     from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 

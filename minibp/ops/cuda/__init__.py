@@ -1,0 +1,1 @@
+"""Kernels for a GPU, in CUDA C. Imported by `minibp.ops.tiers` only."""
