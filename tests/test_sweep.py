@@ -349,7 +349,7 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
 
 @pytest.mark.slow
 def test_a_sweep_killed_at_random_moments_gives_the_same_tables(tmp_path):
-    """Kills of workers and of the whole sweep; KILLS of them, 100 by hand (docs/results/…)."""
+    """Kills of workers and of the whole sweep; KILLS of them, 100 by hand (docs/cluster.md)."""
     pytest.importorskip("distributed")
     kills = int(os.environ.get("MINIBP_TEST_KILLS", "6"))
     subprocess.run(command(tmp_path / "whole", "--workers", "0", "--quiet"), check=True)
