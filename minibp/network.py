@@ -10,6 +10,7 @@ from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
 from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, WeightedLayer
+from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Streams
 
@@ -82,13 +83,17 @@ class Network:
         self._errors = [None] * first + errors[::-1]
 
     def fuse(self) -> None:
-        """Let the compiled tier run layers as one where it can; on others it changes nothing.
+        """Let a compiled tier run layers as one where it can; on the plain one it changes nothing.
 
         For training: faster, and with less memory. What the fused layers hand to each other is then
-        None in a trace, and arrays of one step are overwritten in the next.
+        None in a trace, and arrays of one step are overwritten in the next. (On a GPU, Eq. 3 and
+        the refresh of V become one; layers stay as they are.)
         """
-        if hasattr(self.ops, "scratch") and not self.fused:  # the CPU's compiled kernels
-            self.units, self.fused = fused_units(self.layers, self.ops), True
+        if self.ops is plain or self.fused:
+            return
+        if hasattr(self.ops, "scratch"):  # the CPU's
+            self.units = fused_units(self.layers, self.ops)
+        self.fused = True
 
     def refresh_feedback(self) -> None:
         """Set every V from its W by the rule; to be called after each update of W (Sec. 2)."""

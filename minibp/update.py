@@ -2,9 +2,6 @@
 
 import math
 from functools import partial
-from typing import Any
-
-import numpy as np
 
 from minibp.feedback import (
     BatchwiseRandomMagnitude,
@@ -14,7 +11,10 @@ from minibp.feedback import (
 )
 from minibp.layers import WeightedLayer
 from minibp.network import Network
+from minibp.ops.update import CONSTANT, FLIPPED, FROZEN, MAGNITUDE, Feedback, Update
 from minibp.optim import Optimizer
+
+SIGN_CONCORDANT = (Uniform, NormalizedUniform, FixedRandomMagnitude, BatchwiseRandomMagnitude)
 
 
 def update(network: Network, optimizer: Optimizer) -> None:
@@ -27,7 +27,7 @@ def update(network: Network, optimizer: Optimizer) -> None:
     """
     ours = type(optimizer).step is Optimizer.step and type(network) is Network
     if network.fused and ours and _in_one_piece(optimizer):
-        _update_fused(network, optimizer)
+        _update_in_one_pass(network, optimizer)
     else:
         optimizer.step()
         network.refresh_feedback()
@@ -36,12 +36,10 @@ def update(network: Network, optimizer: Optimizer) -> None:
 def _in_one_piece(optimizer: Optimizer) -> bool:
     arrays = [layer.params[name] for layer, name, *_ in optimizer.slots]
     flags = [array.flags for array in (*arrays, *optimizer.memory.values())]
-    return all(flag.c_contiguous and flag.writeable for flag in flags)
+    return all(flag.c_contiguous and getattr(flag, "writeable", True) for flag in flags)
 
 
-def _update_fused(network: Network, optimizer: Optimizer) -> None:
-    from minibp.ops.cpu.update import KEEP, update_and_refresh
-
+def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
     rule, concordant = network.rule, type(network.rule) in SIGN_CONCORDANT
     signed, deferred = {}, network.weighted[:1]
     if concordant:
@@ -52,33 +50,23 @@ def _update_fused(network: Network, optimizer: Optimizer) -> None:
             for layer in network.weighted
             if layer.name not in network.symmetric and layer not in deferred
         }
-    jobs, done = [], set()
+    updates, done = [], set()
     for layer, name, setting, decay, multiplier in optimizer.slots:
-        w, memory = layer.params[name], optimizer.memory[f"{layer.name}/{name}"]
-        kind = w.dtype.type
-        hyper = (kind(optimizer.momentum), kind(decay), kind(optimizer.rate * multiplier))
-        feedback = (KEEP, *[memory.reshape(-1)] * 2, kind(0), memory.reshape(-1), *NOTHING)
-        if name == "W" and layer in signed:
-            feedback = signed[layer]
+        feedback = signed.get(layer) if name == "W" else None
+        if feedback:
             done.add(layer)
-        gradient = optimizer.gradient(layer, name)
-        flat = (gradient.reshape(-1), w.reshape(-1), memory.reshape(-1))
-        jobs.append((setting, *flat, *hyper, *feedback))
+        arrays = (optimizer.gradient(layer, name), layer.params[name])
+        memory, rate = optimizer.memory[f"{layer.name}/{name}"], optimizer.rate * multiplier
+        updates.append(Update(setting, *arrays, memory, optimizer.momentum, decay, rate, feedback))
     for layer in signed.keys() - done:  # frozen: its W stays, its V may be drawn anew
-        w, kind = layer.W.reshape(-1), layer.W.dtype.type
-        jobs.append((FROZEN, w, w, w, kind(0), kind(0), kind(0), *signed[layer]))
-
-    def share(worker: int, *_: int) -> None:
-        for job in jobs:
-            update_and_refresh(*job, *_part(job[1].size, worker, network.ops.team.threads))
-
-    network.ops.team.run(share, network.ops.team.threads)
+        updates.append(Update(FROZEN, *[layer.W] * 3, feedback=signed[layer]))
+    network.ops.update(updates)
     if not concordant:
         network.refresh_feedback()
         return
     network.updates += 1
     for layer, feedback in signed.items():
-        layer.V = feedback[4].reshape(layer.W.shape)
+        layer.V = feedback.V
     for layer in deferred:  # the first layer's: the backward ends above it
         if layer.name not in network.symmetric:
             network.made_V.pop(layer.name, None)
@@ -86,38 +74,17 @@ def _update_fused(network: Network, optimizer: Optimizer) -> None:
             layer.defer_V(partial(rule.V, **drawn))
 
 
-SIGN_CONCORDANT = (Uniform, NormalizedUniform, FixedRandomMagnitude, BatchwiseRandomMagnitude)
-NOTHING = (np.float32(0), np.zeros(2, np.uint64), -1)  # p, key and step where nothing is drawn
-FROZEN = -1
-SMALL = 4096  # elements that one thread does alone
-
-
-def _feedback(network: Network, layer: WeightedLayer) -> tuple[Any, ...]:
-    """Return what the kernel takes of a layer's rule: kind, M, S, c, V, p, key, step."""
-    from minibp.ops.cpu.update import CONSTANT, FLIPPED, MAGNITUDE
-
-    rule, drawn = network.rule, network.drawn[layer.name]
+def _feedback(network: Network, layer: WeightedLayer) -> Feedback:
+    """Return how a layer's V is to be made, in an array that is no other's."""
+    rule, drawn, xp = network.rule, network.drawn[layer.name], network.device.xp
     V = network.made_V.get(layer.name)
-    kept = (layer.W, *drawn.values())
-    if V is None or any(np.may_share_memory(V, array) for array in kept):
-        V = network.made_V[layer.name] = np.empty_like(layer.W)  # another rule's was not its own
-    V = V.reshape(-1)
-    kind = layer.W.dtype.type
+    if V is None or any(xp.may_share_memory(V, array) for array in (layer.W, *drawn.values())):
+        V = network.made_V[layer.name] = xp.empty_like(layer.W)  # another rule's was not its own
     if isinstance(rule, Uniform | NormalizedUniform):
-        c = 1 if isinstance(rule, Uniform) else 1 / math.prod(layer.W.shape[:-1])
-        return (CONSTANT, V, V, kind(c), V, *NOTHING)
-    M, S = drawn["M"].reshape(-1), drawn.get("S", drawn["M"]).reshape(-1)
-    which = FLIPPED if "S" in drawn else MAGNITUDE
-    drawing = NOTHING
+        c = 1.0 if isinstance(rule, Uniform) else 1 / math.prod(layer.W.shape[:-1])
+        return Feedback(CONSTANT, V, c=c)
+    stream = None
     if rule.redraw == "batch":
-        key = network.streams[f"feedback/{layer.name}"].key
-        drawing = (np.float32(rule.p), key, network.updates + 1)
-    return (which, M, S, kind(0), V, *drawing)
-
-
-def _part(size: int, worker: int, threads: int) -> tuple[int, int]:
-    """Return a worker's share of an array, in whole blocks of eight random numbers."""
-    if size < SMALL:
-        return (0, size) if worker == 0 else (size, size)
-    bounds = [size * k // threads // 8 * 8 for k in range(threads)] + [size]
-    return bounds[worker], bounds[worker + 1]
+        stream = (network.streams[f"feedback/{layer.name}"].key, network.updates + 1)
+    kind = FLIPPED if "S" in drawn else MAGNITUDE
+    return Feedback(kind, V, drawn["M"], drawn.get("S"), p=rule.p, stream=stream)

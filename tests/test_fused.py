@@ -25,12 +25,12 @@ def numba():
     pytest.importorskip("numba")
 
 
-def pair(name, head, **settings):
+def pair(name, head, kernels="compiled", **settings):
     """Return the same network in plain code and fused."""
     settings = Settings(init="he").replace(**settings)
     nets = [
-        build_network(name, 5, Condition.parse(head), make_device(kernels), 0, "float64", settings)
-        for kernels in ("plain", "compiled")
+        build_network(name, 5, Condition.parse(head), make_device(device), 0, "float64", settings)
+        for device in ("plain", kernels)
     ]
     nets[1].fuse()
     return nets
@@ -171,10 +171,11 @@ HEADS = [
 ]  # fmt: skip
 
 
+@pytest.mark.parametrize("kernels", ["compiled", "cpp"])
 @pytest.mark.parametrize("head", HEADS)
-def test_the_fused_update_is_eq_3_and_the_rule(head):
+def test_the_fused_update_is_eq_3_and_the_rule(head, kernels):
     """The same gradients go into both, so that BM's signs cannot differ by rounding."""
-    plain, fused = pair("mnist", head)
+    plain, fused = pair("mnist", head, kernels)
     optimizers = [build_optimizer(net, net.condition, rate=1e-3) for net in (plain, fused)]
     rng = np.random.default_rng(0)
     for _ in range(3):

@@ -8,7 +8,9 @@ from minibp.ops import plain
 from minibp.ops.cpu import elementwise, norm, pool
 from minibp.ops.cpu.conv import Columns, Convolution, Polyphase, Winograd
 from minibp.ops.cpu.threads import ONE_BLAS_THREAD
+from minibp.ops.cpu.update import arguments, part, update_and_refresh
 from minibp.ops.cpu.workspace import Workspace, usable
+from minibp.ops.update import Update
 from minibp.ops.window import Padding, Pair, output_size
 
 Array = np.ndarray
@@ -220,6 +222,16 @@ class CompiledOps:
             *x.shape,
         )
         return dX
+
+    def update(self, updates: list[Update]) -> None:
+        """Do Eq. 3, and set each V, in place and in one pass."""
+        jobs = [arguments(update) for update in updates]
+
+        def share(worker: int, *_: int) -> None:
+            for job in jobs:
+                update_and_refresh(*job, *part(job[1].size, worker, self.team.threads))
+
+        self.team.run(share, self.team.threads)
 
     def spread(self, task: Callable[[int, int, int], None], rows: int, width: int = 1) -> None:
         """Have the rows shared by the team, or by nobody if there is little to do."""

@@ -1,12 +1,16 @@
 """Eq. 3, and every V after its W, in one pass over memory."""
 
+from typing import Any
+
+import numpy as np
+
 from minibp.ops.cpu.jit import kernel
 from minibp.ops.cpu.philox import uniform
+from minibp.ops.update import CONSTANT, FLIPPED, KEEP, Feedback, Update
 
 PIECE = 2048  # elements at a time, which stay in the first-level cache
-
-# How V follows from W: not at all; c ∘ sign(W); M ∘ sign(W); M ∘ sign(W) ∘ S.
-KEEP, CONSTANT, MAGNITUDE, FLIPPED = range(4)
+SMALL = 4096  # elements that one thread does alone
+NO_STREAM = (np.zeros(2, np.uint64), -1)
 
 
 @kernel
@@ -76,3 +80,26 @@ def update_and_refresh(setting, g, w, memory, m, d, rate, kind, M, S, c, V, p, k
             redraw(M, S, p, key, step, begin, end)
         if kind != KEEP:
             refresh(kind, w, M, S, c, V, begin, end)
+
+
+def arguments(update: Update) -> tuple[Any, ...]:
+    """Return what `update_and_refresh` takes of an update, but for a and e."""
+    kind = update.w.dtype.type
+    g, w, memory = (array.reshape(-1) for array in (update.g, update.w, update.memory))
+    feedback = update.feedback or Feedback(KEEP, memory)
+    V = feedback.V.reshape(-1)
+    M, S = (V if array is None else array.reshape(-1) for array in (feedback.M, feedback.S))
+    drawing = (np.float32(feedback.p), *(feedback.stream or NO_STREAM))
+    hyper = (kind(update.m), kind(update.d), kind(update.rate))
+    return (
+        *(update.setting, g, w, memory, *hyper),
+        *(feedback.kind, M, S, kind(feedback.c), V, *drawing),
+    )
+
+
+def part(size: int, worker: int, threads: int) -> tuple[int, int]:
+    """Return a worker's share of an array, in whole blocks of eight random numbers."""
+    if size < SMALL:
+        return (0, size) if worker == 0 else (size, size)
+    bounds = [size * k // threads // 8 * 8 for k in range(threads)] + [size]
+    return bounds[worker], bounds[worker + 1]

@@ -8,11 +8,15 @@ from functools import cache
 from importlib import resources
 from typing import Any
 
+import numpy as np
+
 from minibp.device import Array, Device, namespace
+from minibp.ops.update import KEEP, Feedback, Update
 from minibp.ops.window import Padding, Pair, output_size
 
 THREADS = 256  # of a block
 CHUNKS = 256  # of rows, in a sum over the batch and all positions, at most
+NO_KEY = np.zeros(2, "uint64")
 REAL = {"float32": "float", "float64": "double"}
 
 
@@ -23,6 +27,10 @@ class CudaOps:
         self.xp = device.xp
         source = (resources.files("minibp.ops.cuda") / "kernels.cu").read_text(encoding="utf-8")
         self._module = cache(lambda dtype: device.compile(source, REAL=REAL[dtype]))
+        # What a kernel reads from the device's memory, since a replayed step cannot be told.
+        self._number = cache(lambda value, dtype: device.asarray([value], dtype))
+        self._key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
+        self._step = self.xp.zeros(1, "int64")
 
     def launch(self, kernel: str, dtype: Any, n: int, *arguments: Any) -> None:
         """Run a kernel with a thread for each of n elements. Arrays must be dense."""
@@ -129,6 +137,23 @@ class CudaOps:
         arrays = (dXhat, Xhat, std, mean, slope, dX)
         self.launch("normalize_dX", dX.dtype, dX.size, *arrays, dX.size, C)
         return dX
+
+    def update(self, updates: list[Update]) -> None:
+        """Do Eq. 3, and set each V, in place and in one pass."""
+        for update in updates:
+            w = update.w
+            feedback = update.feedback or Feedback(KEEP, w)
+            key, step = feedback.stream or (NO_KEY, 0)
+            self._step.fill(step)
+            M, S = (w if array is None else array for array in (feedback.M, feedback.S))
+            self.launch(
+                "update_and_refresh",
+                *(w.dtype, -(-w.size // 8)),  # a thread for eight elements: one block of Philox
+                *(update.setting, self._dense(update.g), w, update.memory),
+                *(float(update.m), float(update.d), 1.0, self._number(update.rate, str(w.dtype))),
+                *(feedback.kind, M, S, float(feedback.c), feedback.V, float(feedback.p)),
+                *(int(feedback.stream is not None), self._key(key.tobytes()), self._step, w.size),
+            )
 
     def _columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):
         """Return the columns (B·OH·OW, kh·kw·C) of X (B, H, W, C), and (OH, OW)."""
