@@ -5,7 +5,8 @@
 - grads (dW, db, …) with central differences of the layer's, or the network's, own forward;
 - dX with central differences of *the same operation with V in W's place*: Eq. 2 is the exact
   derivative of that, whether V is W or not;
-- grads with themselves for another V: they must not change by a bit.
+- grads with themselves for another V: they must not change by a bit;
+- X and dY with themselves: a layer must not write to what it is given.
 
 A network with V ≠ W has no loss of which its backward were the gradient. Its layers are checked one
 by one, each on its real input and the real error that arrives (before a kink the input is jittered,
@@ -140,9 +141,12 @@ def _check_layer(
     probe: "_Probe", layer: Layer, X: Array, R: Array, need_dX: bool = True
 ) -> list[Row]:
     """Check grads and dX for the loss F = Σ Y ∘ R."""
-    X = X.copy()
+    # A layer that writes to the arrays it is given would change what it is checked by.
+    given, X, dY = X, X.copy(), R.copy()
     layer.forward(X, train=True)
-    dX = layer.backward(R).copy()  # arrays of a layer may be used again in its next pass
+    dX = layer.backward(dY).copy()  # arrays of a layer may be used again in its next pass
+    written = [name for name, a, b in (("X", X, given), ("dY", dY, R)) if probe.differ(a, b)]
+    X[...] = given
     grads = {name: g.copy() for name, g in layer.grads.items()}
 
     def F() -> tuple[float, float]:
@@ -169,6 +173,9 @@ def _check_layer(
         rows.append(probe.compare(layer.name, "X", F_with_V if weighted else F, kinks, X, dX))
     if weighted:
         rows.append(_check_any_V(probe, layer, X, R, grads))
+    for name in written:
+        where = f"{'forward' if name == 'X' else 'backward'} writes to the {name} it is given"
+        rows.append(Row(layer.name, name, float("inf"), where, False))
     return rows
 
 
@@ -177,10 +184,10 @@ def _check_any_V(probe: "_Probe", layer: WeightedLayer, X: Array, R: Array, grad
     layer.forward(X, train=True)
     layer.V = probe.direction(f"{layer.name}/another V", kept.shape)
     try:
-        layer.backward(R)
+        layer.backward(R.copy())
     finally:
         layer.V = kept
-    changed = [name for name in grads if probe.number((grads[name] != layer.grads[name]).sum())]
+    changed = [name for name in grads if probe.differ(grads[name], layer.grads[name])]
     where = f"{', '.join(changed)} changed with V" if changed else "the same bits whatever V is"
     return Row(layer.name, "any V", float(bool(changed)), where, not changed)
 
@@ -226,6 +233,10 @@ class _Probe:
     def number(self, x: Array) -> float:
         """Return an array without axes as a number of the host."""
         return float(self.device.to_host(x))
+
+    def differ(self, a: Array, b: Array) -> bool:
+        """Return whether two arrays differ in any element."""
+        return bool(self.number((a != b).sum()))
 
     def rms(self, x: Array) -> float:
         """Return the root mean square of x."""

@@ -136,6 +136,24 @@ class FilterNotFlipped(Conv2D):
             self._V = kept
 
 
+class WritesToItsError(Linear):
+    def backward(self, dN, *, need_dX=True):
+        dN -= dN.max(axis=1, keepdims=True)
+        return super().backward(dN)
+
+
+class NothingAtAll(Linear):
+    def backward(self, dN, *, need_dX=True):
+        dN *= 0
+        return super().backward(dN)
+
+
+class WritesToItsInput(ReLU):
+    def forward(self, N, *, train):
+        N *= 0.5
+        return super().forward(N, train=train)
+
+
 def weighted(cls, shape=(4, 4)):
     rng = np.random.default_rng(0)
     layer = cls(rng.normal(size=shape), rng.normal(size=shape[-1]), name="bad")
@@ -158,6 +176,9 @@ PLANTED = {
     "BN without the mean term": (lambda: NoMeanTerm(4), VECTORS, "X"),
     "the wrong cell": (lambda: ToTheWrongCell((2, 2), 2), IMAGES, "X"),
     "a leak": (LeakyBackward, VECTORS, "X"),
+    "dY written to": (lambda: weighted(WritesToItsError), VECTORS, "dY"),
+    "dY made zero": (lambda: weighted(NothingAtAll), VECTORS, "dY"),
+    "X written to": (WritesToItsInput, VECTORS, "X"),
     "a flipped filter": (lambda: weighted(FilterNotFlipped, (3, 3, 2, 2)), IMAGES, "X"),
 }
 
