@@ -30,7 +30,8 @@ def setup() -> None:
 def graph(nodes: dict[str, tuple], edges: list[tuple[str, str, str]], title: str) -> None:
     """Draw a computation: nodes {symbol: (x, y, value, derivative)}, edges (from, to, factor).
 
-    Values stand above the arrows' direction forward, derivatives ∂E/∂… below, on the way back.
+    In each box the value stands above, the derivative ∂E/∂… below; an arrow's text is what the
+    derivative is multiplied by on the way back.
     """
     xs, ys = zip(*[(x, y) for x, y, *_ in nodes.values()], strict=True)
     _, ax = plt.subplots(figsize=(2.1 * (max(xs) + 1), 1.5 * (max(ys) + 1)))
@@ -39,7 +40,9 @@ def graph(nodes: dict[str, tuple], edges: list[tuple[str, str, str]], title: str
         ax.annotate(
             "", (x1 - 0.33, y1), (x0 + 0.33, y0), arrowprops={"arrowstyle": "->", "color": FORWARD}
         )
-        ax.text((x0 + x1) / 2, (y0 + y1) / 2 + 0.06, factor, ha="center", fontsize=9, color="#444")
+        box = {"fc": "white", "ec": "none", "pad": 1}
+        middle = ((x0 + x1) / 2, (y0 + y1) / 2)
+        ax.text(*middle, factor, ha="center", va="center", fontsize=9, color="#444", bbox=box)
     for symbol, (x, y, value, derivative) in nodes.items():
         ax.add_patch(
             FancyBboxPatch((x - 0.3, y - 0.27), 0.6, 0.54, "round,pad=0.02", fc="white", ec="#444")

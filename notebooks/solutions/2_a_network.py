@@ -12,9 +12,8 @@ def relative_error(numeric, exact):
 
 
 # %% 2d
-# A: the mean in db. C: W where V belongs. D: V not transposed. F: V in dW. G: changes dN.
-right_one = "B"
-hunt = True
+# L1: the mean in db. L3: W where V belongs. L4: V not transposed. L5: V in dW. L6: changes dN.
+right_one = "L2"
 
 # %% 2e
 # F = Σ P is the number of samples, whatever X is: its derivative is 0, and so zeros pass.
