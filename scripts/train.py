@@ -159,8 +159,8 @@ def build_parser() -> argparse.ArgumentParser:
         "--kernels",
         choices=KERNELS,
         default="auto",
-        help="of the CPU: compiled by Numba, or plain array code (default: auto, compiled if Numba "
-        "is installed)",
+        help="compiled (by Numba, or of CUDA C on a GPU), or plain array code (default: auto, "
+        "compiled, on the CPU if Numba is installed)",
     )
     running.add_argument(
         "--threads",

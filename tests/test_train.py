@@ -99,12 +99,19 @@ def test_the_strict_device_trains_to_the_same_bits(toy, head):
     assert without_seconds(plain.history) == without_seconds(strict.history)
 
 
-@pytest.mark.cuda
+@pytest.mark.parametrize("name", ["cpp", pytest.param("cuda", marks=pytest.mark.cuda)])
 @pytest.mark.parametrize("head", HEADS)
-def test_a_gpu_trains_alike(toy, head):
-    cpu = finish(Run(plan(head, epochs=1), toy))
-    cuda = finish(Run(plan(head, epochs=1), toy, make_device("cuda")))
-    assert cuda.history[0]["loss"] == pytest.approx(cpu.history[0]["loss"], rel=1e-2)
+def test_a_gpu_trains_alike_and_goes_on_from_a_state(toy, head, name):
+    cpu = finish(Run(plan(head, epochs=2), toy, make_device("plain")))
+    device = make_device(name)
+    first = Run(plan(head, epochs=2), toy, device)
+    first.advance()
+    arrays, meta = first.state()
+    second = Run(plan(head, epochs=2), toy, device)
+    second.restore(arrays, meta)
+    finish(first), finish(second)
+    assert first.history[0]["loss"] == pytest.approx(cpu.history[0]["loss"], rel=1e-2)
+    assert without_seconds(first.history) == without_seconds(second.history)
 
 
 def test_the_diagnostics_do_not_touch_training(toy, monkeypatch):
