@@ -131,8 +131,8 @@ def _(e: Errors) -> bool:
 @claim(
     "asymmetric rules can match SGD",
     "conclusion (IV), Table 2",
-    "the best of uSF, brSF and frSF with BN+BM, none of which transports weights, is no worse than "
-    "SGD by 3 points or more",
+    "the best of uSF, brSF and frSF with BN+BM, which carry over signs but no magnitudes, is no "
+    "worse than SGD by 3 points or more",
 )
 def _(e: Errors) -> bool:
     return min(e.all(*SIGN_CONCORDANT)) < e("SGD") + CLEAR

@@ -48,7 +48,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--networks", nargs="+", default=list(NETWORKS), metavar="NAME", help=", ".join(NETWORKS))
-    add("--against", choices=("torch",), help="compare with PyTorch (pip install 'minibp[torch]')")
+    add("--against", choices=("torch",), help="compare with PyTorch (pip install '.[torch]')")
     add("--compile", action="store_true", help="torch.compile, too: half a minute more a network")
     add("--whole-runs", action="store_true", help="also time digits (65 epochs) and an MNIST epoch")
     add("--scaling", action="store_true", help="step time as batch, width and classes double")
@@ -354,7 +354,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.batch_size < 1:
             raise InputError(f"batch size {args.batch_size}: expected 1 or more.")
         if args.against and not _has("torch"):
-            raise InputError("--against torch needs PyTorch: pip install 'minibp[torch]'")
+            raise InputError("--against torch needs PyTorch: pip install '.[torch]'")
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
