@@ -14,6 +14,7 @@ from minibp.sweep import ELSEWHERE, FAILED, Job, Outcome, Sweep, work
 
 PATIENCE = 600  # seconds without a scheduler before a sweep gives up
 PAUSE = 0.5  # seconds between two looks
+ANSWER = 10  # seconds that a scheduler has to answer
 
 
 def run_here(sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
@@ -76,7 +77,7 @@ def run_on_cluster(
     lost, found = None, False
     while sweep.left:
         try:
-            client = distributed.Client(address, timeout=10)
+            client = distributed.Client(address, timeout=ANSWER)
         except (OSError, TimeoutError) as error:
             if not found:
                 raise InputError(f"no Dask scheduler answers at {address}: {error}") from error

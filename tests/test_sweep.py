@@ -186,8 +186,9 @@ def test_a_cluster_of_processes_gives_the_same_numbers(tmp_path):
     assert numbers(tmp_path / "one") == numbers(tmp_path / "many")
 
 
-def test_no_scheduler_at_an_address(tmp_path):
+def test_no_scheduler_at_an_address(tmp_path, monkeypatch):
     pytest.importorskip("distributed")
+    monkeypatch.setattr("minibp.workers.ANSWER", 1)
     with pytest.raises(InputError, match="no Dask scheduler answers at tcp://127"):
         run_on_cluster(sweep(tmp_path), quiet, address="tcp://127.0.0.1:9")
 

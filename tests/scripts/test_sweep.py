@@ -124,7 +124,8 @@ BAD = {
 
 
 @pytest.mark.parametrize("name", BAD)
-def test_bad_input(run, name):
+def test_bad_input(run, name, monkeypatch):
+    monkeypatch.setattr("minibp.workers.ANSWER", 1)
     flags, message = BAD[name]
     status, out, err = run("sweep", *flags)
     assert status == 2
