@@ -16,11 +16,11 @@ from minibp.rng import Streams
 class Data:
     """A training and a test set.
 
-    X_train, X_test      (N, H, W, C) or (N, I), uint8 or floating point, finite
-    y_train, y_test      (N,) integers in 0 … classes−1
-    network              the network of Table 1 made for it, or None
-    note                 where it comes from; says so if it is a part or a lossy copy
-    X_holdout, y_holdout a part taken out of the training set, or None
+    X_train, X_test       (N, H, W, C) or (N, I), uint8 or floating point, finite
+    y_train, y_test       (N,) integers in 0 … classes−1
+    network               the network of Table 1 made for it, or None
+    note                  where it comes from; says so if it is a part or a lossy copy
+    X_holdout, y_holdout  a part taken out of the training set, or None
 
     Raises InputError for empty data, NaN, labels out of range, and arrays that do not fit together.
     """
