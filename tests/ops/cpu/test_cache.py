@@ -34,3 +34,35 @@ def test_compiled_anew_or_loaded_the_bits_are_the_same(tmp_path):
         for _ in range(2)
     ]
     assert hashes[0] == hashes[1]
+
+
+def test_kernels_of_other_sources_are_dropped(tmp_path):
+    from minibp.ops.cpu.jit import drop_stale
+
+    (tmp_path / "a.py").write_text("x = 1")
+    cache = tmp_path / "__pycache__"
+    drop_stale(tmp_path)
+    compiled = [cache / "a.f-1.py311.nbi", cache / "a.f-1.py311.1.nbc"]
+
+    def there():
+        for path in compiled:
+            path.touch()
+        (cache / "a.cpython-311.pyc").touch()
+        drop_stale(tmp_path)
+        return [path.exists() for path in compiled]
+
+    assert there() == [True, True]
+    (tmp_path / "b.py").write_text("y = 1")  # another file than the kernel's
+    assert there() == [False, False]
+    assert there() == [True, True]
+    assert (cache / "a.cpython-311.pyc").exists()
+
+
+def test_a_folder_that_cannot_be_written_to_is_left_as_it_is(tmp_path, monkeypatch):
+    from minibp.ops.cpu import jit
+
+    def refuse(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(jit, "write_atomically", refuse)
+    jit.drop_stale(tmp_path)
