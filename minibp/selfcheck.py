@@ -1,6 +1,7 @@
 """Proof by numbers that every backward pass is right: each kind of layer, each network of Table 1.
 
 python -m minibp.selfcheck
+python -m minibp.selfcheck --device cuda
 """
 
 import argparse
@@ -9,7 +10,8 @@ from collections.abc import Iterator
 from typing import Any
 
 from minibp.conditions import Condition
-from minibp.device import KERNELS, get_device, has_numba
+from minibp.device import KERNELS, Device, get_device, has_numba
+from minibp.errors import DeviceError, InputError
 from minibp.gradcheck import gradcheck
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
 from minibp.models import NETWORKS, build_network, input_shape
@@ -21,9 +23,9 @@ CLASSES = 5
 HEADS = ("SGD", "BN", "frSF+BN", "RndF")
 
 
-def layer_cases() -> Iterator[tuple[str, Layer, tuple]]:
+def layer_cases(device: Device | None = None) -> Iterator[tuple[str, Layer, tuple]]:
     """Yield (what it is, the layer, its input) for each kind of layer, with V = W and V ≠ W."""
-    rng = Streams(0, dtype="float64")["selfcheck"].at(0)
+    rng = Streams(0, device, dtype="float64")["selfcheck"].at(0)
     image, vector = rng.normal((3, 7, 6, 2)), rng.normal((5, 4))
 
     def weights(*shape: int) -> tuple[Any, Any]:
@@ -53,12 +55,12 @@ def layer_cases() -> Iterator[tuple[str, Layer, tuple]]:
     yield "Flatten", Flatten(), (image,)
 
 
-def network_cases(names: list[str], kernels: str) -> Iterator[tuple[str, Any, tuple]]:
+def network_cases(names: list[str], device: Device) -> Iterator[tuple[str, Any, tuple]]:
     """Yield (what it is, the network, its input and labels); V = W for SGD and BN."""
-    device = get_device("cpu", kernels)
     for name in names:
-        rng = Streams(1, dtype="float64")[name].at(0)
-        X, labels = rng.normal((4, *input_shape(name))), rng.permutation(CLASSES)[:4]
+        rng = Streams(1, device, dtype="float64")[name].at(0)
+        X = rng.normal((4, *input_shape(name)))
+        labels = device.asarray(rng.permutation(CLASSES)[:4])
         for head in HEADS:
             # With the paper's small initial weights nearly nothing would reach the first layer.
             net = build_network(
@@ -90,24 +92,31 @@ def main(argv: list[str] | None = None) -> int:
         metavar="TIER",
         help="compiled, plain (default: both where Numba is installed)",
     )
+    parser.add_argument("--device", default="cpu", help="cpu or cuda (default: cpu)")
     args = parser.parse_args(argv)
     passed = True
-    for kernels in args.kernels:
-        passed &= check(kernels, args.networks, args.verbose)
+    try:
+        devices = [get_device(args.device, kernels) for kernels in args.kernels]
+    except (DeviceError, InputError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    for device in devices:
+        passed &= check(device, args.networks, args.verbose)
     print("every backward pass agrees" if passed else "some backward pass is WRONG")
     return 0 if passed else 1
 
 
-def check(kernels: str, networks: list[str], verbose: bool) -> bool:
-    """Check everything with a tier's kernels, and print a line for each."""
-    passed, ops = True, ops_for(get_device("cpu", kernels))
-    kinds = (("layer", layer_cases()), ("network", network_cases(networks, kernels)))
+def check(device: Device, networks: list[str], verbose: bool) -> bool:
+    """Check everything on a device, and print a line for each."""
+    passed, ops = True, ops_for(device)
+    where = f"{device.kernels} kernels" + (f" on {device.name}" if device.name != "cpu" else "")
+    kinds = (("layer", layer_cases(device)), ("network", network_cases(networks, device)))
     for kind, cases in kinds:
-        print(f"{f'{kind}, {kernels} kernels':<34} comparisons  worst error  allowed")
+        print(f"{f'{kind}, {where}':<34} comparisons  worst error  allowed")
         for name, subject, inputs in cases:
             if isinstance(subject, Layer):
                 subject.ops = ops
-            report = gradcheck(subject, *inputs)
+            report = gradcheck(subject, *inputs, device=device)
             print(
                 f"{name:<34} {len(report.rows):>11}  {report.worst:>11.1e}  {report.tolerance:>7g}"
                 f"  {'ok' if report.ok else 'FAILED'}",

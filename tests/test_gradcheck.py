@@ -1,5 +1,7 @@
 """Every backward pass against numerical derivatives, and tests of the tester."""
 
+import sys
+
 import numpy as np
 import pytest
 
@@ -45,6 +47,17 @@ def test_whole_networks_on_each_device(device, head):
     report.raise_if_failed()
     symmetric = head in ("SGD", "BN")
     assert any(row.layer == "E: conv1" for row in report.rows) == symmetric
+
+
+def test_the_demonstration_on_each_device(device, capsys):
+    assert selfcheck.check(device, ["mnist"], verbose=False)
+    assert "MaxPool2D 3x3/2, clipped" in capsys.readouterr().out
+
+
+def test_a_device_that_is_not_there(monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "cupy", None)
+    assert selfcheck.main(["--device", "cuda"]) == 2
+    assert "needs CuPy" in capsys.readouterr().err
 
 
 @pytest.mark.slow
