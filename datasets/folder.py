@@ -72,7 +72,7 @@ def parts_of(
     )
     if parted:
         return train, test, classes, [f"{unused} images to validate left out"] if unused else []
-    rows = split(np.array([label for _, label in rest]), TEST_SHARE, what, seed)
+    rows = split(np.array([label for _, label in rest]), TEST_SHARE, "own", seed)  # wherever it is
     train, test = ([rest[row] for row in part] for part in rows)
     return train, test, classes, [f"split {len(train)}/{len(test)} by seed {seed}"]
 

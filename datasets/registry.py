@@ -36,7 +36,7 @@ MODULES = {
     "timit80": "timit80",
 }
 OWN = ("synthetic:NETWORK", "folder:PATH", "npz:FILE", "h5:FILE")
-LAYOUT = 1  # of the cache; to be raised when a reader's samples change
+LAYOUT = 2  # of the cache; to be raised when a reader's samples change
 
 
 def names() -> tuple[str, ...]:

@@ -46,7 +46,10 @@ def test_a_folder_of_class_folders(tmp_path):
     assert data.network == "cifar"
     assert "split 8/2 by seed 0" in data.note
     assert (data.X_train[:, 0, 0, 0] // 10 == data.y_train).all()
-    assert load(f"folder:{place}", seed=1).sha256 != data.sha256
+    others = [load(f"folder:{place}", seed=seed).sha256 for seed in range(1, 6)]
+    assert len({data.sha256, *others}) > 1
+    elsewhere = make_folder(tmp_path / "moved" / "and renamed", pictures(""))
+    assert load(f"folder:{elsewhere}").sha256 == data.sha256  # the same split wherever it is
 
 
 def test_a_folder_with_train_and_test(tmp_path):
