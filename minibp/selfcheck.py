@@ -11,7 +11,7 @@ from typing import Any
 
 from minibp.conditions import Condition
 from minibp.device import KERNELS, Device, get_device, has_numba
-from minibp.errors import DeviceError, InputError
+from minibp.errors import InputError
 from minibp.gradcheck import gradcheck
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
 from minibp.models import NETWORKS, build_network, input_shape
@@ -97,7 +97,7 @@ def main(argv: list[str] | None = None) -> int:
     passed = True
     try:
         devices = [get_device(args.device, kernels) for kernels in args.kernels]
-    except (DeviceError, InputError) as error:
+    except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     for device in devices:

@@ -150,7 +150,7 @@ class CudaOps:
                 "update_and_refresh",
                 *(w.dtype, -(-w.size // 8)),  # a thread for eight elements: one block of Philox
                 *(update.setting, self._dense(update.g), w, update.memory),
-                *(float(update.m), float(update.d), 1.0, self._number(update.rate, str(w.dtype))),
+                *(float(update.m), float(update.d), self._number(update.rate, str(w.dtype))),
                 *(feedback.kind, M, S, float(feedback.c), feedback.V, float(feedback.p)),
                 *(int(feedback.stream is not None), self._key(key.tobytes()), self._step, w.size),
             )

@@ -15,6 +15,12 @@ typedef long long whole;
 
 __device__ REAL sign_of(REAL x) { return x > 0 ? 1 : x < 0 ? -1 : x; }  // NaN stays NaN
 
+// Whether a row (or column) of the padded image is cell `a` of some window, and of which.
+__device__ bool position(whole row, whole a, whole stride, whole count, whole* which) {
+    *which = (row - a) / stride;
+    return row >= a && (row - a) % stride == 0 && *which < count;
+}
+
 // ---- Images to columns, and back ----------------------------------------------------------------
 
 extern "C" __global__ void im2col(const REAL* X, REAL* columns, whole B, whole H, whole W, whole C,
@@ -38,9 +44,8 @@ extern "C" __global__ void col2im(const REAL* columns, REAL* X, whole B, whole H
         REAL sum = 0;
         for (whole a = 0; a < kh; a++)
             for (whole c = 0; c < kw; c++) {
-                whole oy = (y - a) / stride, ox = (x - c) / stride;
-                if (y < a || x < c || (y - a) % stride || (x - c) % stride || oy >= OH || ox >= OW)
-                    continue;
+                whole oy, ox;
+                if (!position(y, a, stride, OH, &oy) || !position(x, c, stride, OW, &ox)) continue;
                 sum += columns[(((b * OH + oy) * OW + ox) * kh * kw + a * kw + c) * C + k];
             }
         X[i] = sum;
@@ -79,9 +84,8 @@ extern "C" __global__ void max_pool_dX(const REAL* dY, const short* first, REAL*
         REAL sum = 0;
         for (whole a = 0; a < kh; a++)
             for (whole c = 0; c < kw; c++) {
-                whole oy = (y - a) / stride, ox = (x - c) / stride;
-                if (y < a || x < c || (y - a) % stride || (x - c) % stride || oy >= OH || ox >= OW)
-                    continue;
+                whole oy, ox;
+                if (!position(y, a, stride, OH, &oy) || !position(x, c, stride, OW, &ox)) continue;
                 whole o = ((b * OH + oy) * OW + ox) * C + k;
                 if (first[o] == a * kw + c) sum += dY[o];
             }
@@ -120,9 +124,8 @@ extern "C" __global__ void avg_pool_dX(const REAL* dY, REAL* dX, whole B, whole 
         REAL sum = 0;
         for (whole a = 0; a < kh; a++)
             for (whole c = 0; c < kw; c++) {
-                whole oy = (y - a) / stride, ox = (x - c) / stride;
-                if (y < a || x < c || (y - a) % stride || (x - c) % stride || oy >= OH || ox >= OW)
-                    continue;
+                whole oy, ox;
+                if (!position(y, a, stride, OH, &oy) || !position(x, c, stride, OW, &ox)) continue;
                 sum += dY[((b * OH + oy) * OW + ox) * C + k] /
                        cells_inside(oy, ox, H, W, kh, kw, stride, top, left);
             }
@@ -247,28 +250,18 @@ __device__ float drawn(const unsigned long long* words, int place) {
     return (float)(half >> 8) * 5.9604644775390625e-8f;
 }
 
-// out[i] = the draw number i of the stream with that key, at the step.
-extern "C" __global__ void uniform(REAL* out, const unsigned long long* key, whole step, whole n) {
-    EACH(block, (n + 7) / 8) {
-        unsigned long long words[4];
-        philox(block + 1, step, key[0], key[1], words);
-        for (int place = 0; place < 8 && 8 * block + place < n; place++)
-            out[8 * block + place] = drawn(words, place);
-    }
-}
-
 // setting  of Eq. 3, or −1: W stays
 // kind     0: V stays; 1: V = c sign(W); 2: V = M sign(W); 3: V = M sign(W) S
 // redraws  whether M, and with kind 3 S, are drawn anew for the step: draws n … 2n−1 are S's
 // rate, step  in device memory, for a step that is replayed
 extern "C" __global__ void update_and_refresh(whole setting, const REAL* g, REAL* w, REAL* memory,
-                                              double m_, double d_, double multiplier,
-                                              const REAL* rate, whole kind, REAL* M, REAL* S,
+                                              double m_, double d_, const REAL* rate,
+                                              whole kind, REAL* M, REAL* S,
                                               double c_, REAL* V, double p, whole redraws,
                                               const unsigned long long* key, const whole* step,
                                               whole n) {
     const REAL m = (REAL)m_, d = (REAL)d_, c = (REAL)c_;
-    const REAL eta = setting < 0 ? 0 : *rate * (REAL)multiplier;
+    const REAL eta = setting < 0 ? 0 : *rate;
     EACH(block, (n + 7) / 8) {
         unsigned long long words[4];
         if (redraws) philox(block + 1, *step, key[0], key[1], words);
@@ -292,18 +285,5 @@ extern "C" __global__ void update_and_refresh(whole setting, const REAL* g, REAL
             if (kind == 2) V[i] = M[i] * sign_of(w[i]);
             if (kind == 3) V[i] = M[i] * sign_of(w[i]) * S[i];
         }
-    }
-}
-
-// ---- A batch from the data set on the device ----------------------------------------------------
-
-// X[b] = images[order[begin + b]] − mean, and its label; begin is in device memory.
-extern "C" __global__ void gather(const unsigned char* images, const whole* labels,
-                                  const whole* order, const whole* begin, const REAL* mean, REAL* X,
-                                  whole* y, whole B, whole features) {
-    EACH(i, B * features) {
-        const whole row = order[*begin + i / features], k = i % features;
-        X[i] = (REAL)images[row * features + k] - mean[k];
-        if (k == 0) y[i / features] = labels[row];
     }
 }
