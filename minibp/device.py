@@ -4,11 +4,13 @@ Arrays carry their device: `namespace` reads it off them, and there is no global
 Nothing moves between host and device but through `Device.asarray` and `Device.to_host`.
 """
 
+import contextlib
+import ctypes
 import importlib
 import os
 import sys
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import ModuleType
 from typing import Any
 
@@ -60,6 +62,10 @@ class Device:
     def synchronize(self) -> None:
         """Wait until all work queued on the device is done."""
 
+    def working(self) -> contextlib.AbstractContextManager:
+        """Return what to enter for the work of one run, when several share the device."""
+        return contextlib.nullcontext()
+
     def _put(self, host: np.ndarray) -> Array:
         return host
 
@@ -71,7 +77,7 @@ class Device:
 
 
 class CudaDevice(Device):
-    """The current NVIDIA GPU, through CuPy."""
+    """The current NVIDIA GPU, through CuPy, with a stream of its own."""
 
     name = "cuda"
     blocking = False
@@ -97,14 +103,67 @@ class CudaDevice(Device):
                 "Or use --device cpu."
             )
         self.xp = cupy
+        self.stream = cupy.cuda.Stream(non_blocking=True)  # no other kind can be recorded
 
     def compile(self, source: str, **defines: str) -> Callable[[str], Callable]:
         """Return what gives a kernel of CUDA C by its name, to be called with (blocks,), (threads,)
-        and its arguments: arrays, whole numbers (long long) and floats (double)."""
+        and its arguments: arrays, whole numbers (int32) and floats (double)."""
         options = [f"-D{name}={value}" for name, value in defines.items()]
         # Without fused multiply-adds the numbers are those of the same source on a CPU.
         module = self.xp.RawModule(code=source, options=("-std=c++14", "--fmad=false", *options))
         return module.get_function
+
+    def library(self, name: str) -> ctypes.CDLL:
+        """Return one of NVIDIA's libraries, such as "cublas", as CuPy loads it."""
+        try:
+            getattr(self.xp.cuda, name)  # CuPy finds it, and loads it
+            major = self.xp.cuda.runtime.runtimeGetVersion() // 1000
+            return ctypes.CDLL(f"lib{name}.so.{major}")
+        except (ImportError, OSError) as error:
+            raise DeviceError(f"CuPy finds no {name} ({error}): {INSTALL}.") from error
+
+    def address(self, array: Array) -> int:
+        """Return where in the device's memory an array begins."""
+        return array.data.ptr
+
+    def queue(self) -> int:
+        """Return the address of the stream that work is queued on now."""
+        return self.xp.cuda.get_current_stream().ptr
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that does what `work()` does to arrays, as one CUDA graph.
+
+        `work` is called once, and then nothing is done yet. What it asks of the device must not
+        change, nor where the arrays are that it uses; those it makes have memory of their own.
+        """
+        cupy, pool = self.xp, self.xp.cuda.MemoryPool()
+        with self.stream, cupy.cuda.using_allocator(pool.malloc):
+            self.stream.begin_capture()
+            try:
+                work()
+            except BaseException:
+                with contextlib.suppress(cupy.cuda.runtime.CUDARuntimeError):
+                    self.stream.end_capture()
+                raise
+            graph = self.stream.end_capture()
+
+        def replay(memory: Any = pool) -> None:  # which is the graph's for as long as this lives
+            graph.launch(self.stream)
+
+        return replay
+
+    @contextlib.contextmanager
+    def working(self) -> Iterator[None]:
+        self.synchronize()
+        with self.stream:
+            try:
+                yield
+            finally:
+                self.synchronize()
+
+    def free_memory(self) -> int:
+        """Return how many bytes of the GPU's memory are free."""
+        return self.xp.cuda.runtime.memGetInfo()[0]
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()

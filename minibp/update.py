@@ -33,6 +33,37 @@ def update(network: Network, optimizer: Optimizer) -> None:
         network.refresh_feedback()
 
 
+def settle(network: Network) -> None:
+    """Do what is left to the host after an update in one pass: count it, and say where each V is.
+
+    To be done again for each step that a device replays.
+    """
+    network.updates += 1
+    for layer in _sign_concordant(network):
+        layer.V = network.made_V[layer.name]
+    for layer in _deferred(network):
+        network.made_V.pop(layer.name, None)
+        fixed = isinstance(network.rule, FixedRandomMagnitude)
+        layer.defer_V(partial(network.rule.V, **(network.drawn[layer.name] if fixed else {})))
+
+
+def _sign_concordant(network: Network) -> list[WeightedLayer]:
+    """Return the layers whose V is made in the same pass as W."""
+    if type(network.rule) not in SIGN_CONCORDANT:
+        return []
+    deferred = _deferred(network)
+    layers = [layer for layer in network.weighted if layer.name not in network.symmetric]
+    return [layer for layer in layers if layer not in deferred]
+
+
+def _deferred(network: Network) -> list[WeightedLayer]:
+    """Return the layer whose V is made when it is asked for: the first, which the backward ends
+    above, unless its M is drawn anew, which is now or never."""
+    if type(network.rule) not in SIGN_CONCORDANT or network.rule.redraw == "batch":
+        return []
+    return [layer for layer in network.weighted[:1] if layer.name not in network.symmetric]
+
+
 def _in_one_piece(optimizer: Optimizer) -> bool:
     arrays = [layer.params[name] for layer, name, *_ in optimizer.slots]
     flags = [array.flags for array in (*arrays, *optimizer.memory.values())]
@@ -40,38 +71,22 @@ def _in_one_piece(optimizer: Optimizer) -> bool:
 
 
 def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
-    rule, concordant = network.rule, type(network.rule) in SIGN_CONCORDANT
-    signed, deferred = {}, network.weighted[:1]
-    if concordant:
-        if rule.redraw == "batch":
-            deferred = []  # its M is drawn now or never
-        signed = {
-            layer: _feedback(network, layer)
-            for layer in network.weighted
-            if layer.name not in network.symmetric and layer not in deferred
-        }
-    updates, done = [], set()
+    feedbacks = {layer: _feedback(network, layer) for layer in _sign_concordant(network)}
+    updates, m, rate = [], optimizer.momentum, optimizer.rate
     for layer, name, setting, decay, multiplier in optimizer.slots:
-        feedback = signed.get(layer) if name == "W" else None
-        if feedback:
-            done.add(layer)
+        feedback = feedbacks.get(layer) if name == "W" else None
         arrays = (optimizer.gradient(layer, name), layer.params[name])
-        memory, rate = optimizer.memory[f"{layer.name}/{name}"], optimizer.rate * multiplier
-        updates.append(Update(setting, *arrays, memory, optimizer.momentum, decay, rate, feedback))
-    for layer in signed.keys() - done:  # frozen: its W stays, its V may be drawn anew
-        updates.append(Update(FROZEN, *[layer.W] * 3, feedback=signed[layer]))
+        memory = optimizer.memory[f"{layer.name}/{name}"]
+        updates.append(Update(setting, *arrays, memory, m, decay, rate, multiplier, feedback))
+    learning = {layer for layer, name, *_ in optimizer.slots if name == "W"}
+    for layer, feedback in feedbacks.items():
+        if layer not in learning:  # frozen: its W stays, its V may be drawn anew
+            updates.append(Update(FROZEN, *[layer.W] * 3, feedback=feedback))
     network.ops.update(updates)
-    if not concordant:
+    if type(network.rule) in SIGN_CONCORDANT:
+        settle(network)
+    else:
         network.refresh_feedback()
-        return
-    network.updates += 1
-    for layer, feedback in signed.items():
-        layer.V = feedback.V
-    for layer in deferred:  # the first layer's: the backward ends above it
-        if layer.name not in network.symmetric:
-            network.made_V.pop(layer.name, None)
-            drawn = network.drawn[layer.name] if isinstance(rule, FixedRandomMagnitude) else {}
-            layer.defer_V(partial(rule.V, **drawn))
 
 
 def _feedback(network: Network, layer: WeightedLayer) -> Feedback:

@@ -1,35 +1,40 @@
-"""A stand-in for a GPU: the CUDA kernels, compiled as C++, on NumPy arrays.
+"""A stand-in for a GPU: the CUDA kernels, compiled as C++, on strict arrays; graphs are recorded.
 
 A launch runs its threads one after the other, in an odd order, and only few, each of which then has
 many elements: a kernel that relies on an order, or on how many threads there are, is found out.
+cuBLAS is an object that checks how it is called, and has NumPy do the sums.
 """
 
+import contextlib
 import ctypes
 import hashlib
 import shutil
 import subprocess
 import tempfile
+import threading
 from functools import cache
 from pathlib import Path
 
 import numpy as np
-
-from minibp.device import Device
+from strict_array import StrictArray, StrictDevice, perform, recording
 
 COMPILER = shutil.which("g++") or shutil.which("clang++")
 SHIM = Path(__file__).parent / "ops" / "cuda" / "shim.h"
 FLAGS = "-std=c++14 -O1 -Wall -Wextra -Werror -fPIC -shared -ffp-contract=off -x c++".split()
 BLOCKS, THREADS = 2, 3
+ONE_AT_A_TIME = threading.Lock()  # the kernels' blockIdx is a global variable
 
 
-class CppDevice(Device):
-    """The CPU, playing a GPU."""
+class CppDevice(StrictDevice):
+    """The CPU, playing a GPU. `replays` counts those of each of its graphs."""
 
     name = "cpp"
 
-    def __init__(self):
-        super().__init__(kernels="compiled")
-        self.launched = []
+    def __init__(self, memory=1 << 40):
+        super().__init__()
+        self.kernels, self.memory = "compiled", memory
+        self.replays = []
+        self._queue = 7  # the stream that is everybody's
 
     def compile(self, source, **defines):
         """Return what gives a kernel by name."""
@@ -40,19 +45,61 @@ class CppDevice(Device):
             kernel.restype = None
 
             def launch(blocks, threads, arguments):
-                self.launched.append(name)
                 converted = [passed(argument) for argument in arguments]
-                index("gridDim", library).value = BLOCKS
-                index("blockDim", library).value = THREADS
-                for block in reversed(range(BLOCKS)):
-                    index("blockIdx", library).value = block
-                    for thread in (1, 2, 0):
-                        index("threadIdx", library).value = thread
-                        kernel(*converted)
+                perform(lambda: run(library, kernel, converted))
 
             return launch
 
         return function
+
+    def library(self, name):
+        assert name == "cublas"
+        return CountedBlas(self)
+
+    def address(self, array):
+        assert array.flags.c_contiguous
+        return array._array.ctypes.data
+
+    def queue(self):
+        return self._queue
+
+    def record(self, work):
+        """Return what plays the tape of what work() asks for."""
+        self.replays.append(0)
+        number = len(self.replays) - 1
+        with recording() as tape:
+            work()
+
+        def replay():
+            self.replays[number] += 1
+            for played in tape:
+                played()
+
+        return replay
+
+    @contextlib.contextmanager
+    def working(self):
+        assert self._queue == 7
+        self._queue = 8
+        try:
+            yield
+        finally:
+            self._queue = 7
+
+    def free_memory(self):
+        return self.memory
+
+
+def run(library, kernel, arguments):
+    """Do all threads of a launch."""
+    with ONE_AT_A_TIME:
+        index("gridDim", library).value = BLOCKS
+        index("blockDim", library).value = THREADS
+        for block in reversed(range(BLOCKS)):
+            index("blockIdx", library).value = block
+            for thread in (1, 2, 0):
+                index("threadIdx", library).value = thread
+                kernel(*[converted for converted, _ in arguments])
 
 
 def index(name, library):
@@ -60,14 +107,14 @@ def index(name, library):
 
 
 def passed(argument):
-    """Return an argument as CuPy passes it: an array's address, a long long or a double."""
-    if isinstance(argument, np.ndarray):
+    """Return an argument as CuPy passes it, an address, an int32 or a double, and what owns it."""
+    if isinstance(argument, StrictArray):
         assert argument.flags.c_contiguous
-        return ctypes.c_void_p(argument.ctypes.data)
-    if isinstance(argument, bool | int):
-        return ctypes.c_longlong(argument)
+        return ctypes.c_void_p(argument._array.ctypes.data), argument._array
+    if isinstance(argument, np.int32):
+        return ctypes.c_int(argument), None
     assert type(argument) is float, f"a kernel was given a {type(argument).__name__}"
-    return ctypes.c_double(argument)
+    return ctypes.c_double(argument), None
 
 
 @cache
@@ -81,3 +128,63 @@ def built(source, defines):
         [COMPILER, *FLAGS, *words, "-include", str(SHIM), str(path), "-o", str(out)], check=True
     )
     return ctypes.CDLL(str(out))
+
+
+class CountedBlas:
+    """cuBLAS, as far as it is used here: columns first, with leading dimensions."""
+
+    def __init__(self, device):
+        self.device, self.queue, self.workspace, self.math = device, None, None, None
+
+    def cublasCreate_v2(self, handle):
+        handle._obj.value = 5
+        return 0
+
+    def cublasDestroy_v2(self, handle):
+        assert handle.value == 5
+        return 0
+
+    def cublasSetMathMode(self, handle, math):
+        assert handle.value == 5
+        self.math = math
+        return 0 if math in (0, 3) else 7
+
+    def cublasSetStream_v2(self, handle, stream):
+        self.queue, self.workspace = stream.value, None
+        return 0
+
+    def cublasSetWorkspace_v2(self, handle, place, size):
+        assert place.value
+        assert size.value
+        self.workspace = place
+        return 0
+
+    def cublasSgemm_v2(self, *arguments):
+        return self._gemm(np.float32, ctypes.c_float, *arguments)
+
+    def cublasDgemm_v2(self, *arguments):
+        return self._gemm(np.float64, ctypes.c_double, *arguments)
+
+    def _gemm(
+        self, dtype, real, handle, turn_a, turn_b, m, n, k, alpha, A, lda, B, ldb, beta, C, ldc
+    ):
+        assert handle.value == 5
+        assert self.queue == self.device.queue()
+        assert self.workspace is not None, "a product without a workspace cannot be recorded"
+        assert type(alpha._obj) is type(beta._obj) is real
+
+        def matrix(place, rows, columns, leading):
+            if leading < max(1, rows):
+                raise ValueError(f"leading dimension {leading} of {rows} rows")
+            pointer = ctypes.cast(place, ctypes.POINTER(real))
+            return np.ctypeslib.as_array(pointer, (columns, leading))[:, :rows].T
+
+        a = matrix(A, *((k, m) if turn_a else (m, k)), lda)
+        b = matrix(B, *((n, k) if turn_b else (k, n)), ldb)
+        c = matrix(C, m, n, ldc)
+        assert c.dtype == dtype
+        a, b = (a.T if turn_a else a), (b.T if turn_b else b)
+        one, zero = alpha._obj.value, beta._obj.value
+        assert (one, zero) == (1, 0)
+        perform(lambda: np.matmul(a, b, out=c))
+        return 0

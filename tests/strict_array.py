@@ -4,20 +4,50 @@ It stands in for a GPU on machines without one. Its arrays hold NumPy arrays and
 numbers, but they raise StrictError on conversion (bool, float, iteration, np.asarray), on mixing
 with NumPy arrays or scalars, and on everything that is not on the allow-lists below, which hold
 only what CuPy offers too.
+
+Within `recording()` nothing is done to arrays: what would be is put on a tape, as by a CUDA stream
+that records a graph. A new array then has its place, and NaN in it; views of arrays are views.
 """
+
+import contextlib
+import threading
 
 import numpy as np
 
 from minibp.device import Device
 
 FUNCTIONS = (
-    "abs arange arctan2 empty exp full isfinite log maximum minimum ones sign sqrt stack tile where"
-    " zeros"
+    "abs arange arctan2 ascontiguousarray empty empty_like exp full isfinite log maximum"
+    " may_share_memory minimum ones sign sqrt stack tile where zeros"
 ).split()
-METHODS = "argmax astype copy max mean min ravel reshape sum transpose".split()
-ATTRIBUTES = "T dtype ndim shape size".split()
+METHODS = "argmax astype copy fill max mean min ravel reshape sum transpose".split()
+ATTRIBUTES = "T dtype flags ndim shape size".split()
 OPERATORS = "add sub mul truediv floordiv pow matmul and or xor".split()
 COMPARISONS = "lt le eq ne gt ge".split()
+
+
+STATE = threading.local()  # of each thread its tape, if it records: functions to be called in turn
+
+
+@contextlib.contextmanager
+def recording():
+    """Put what is done to arrays on a tape, which is given, instead of doing it."""
+    assert not taping(), "a recording began within another"
+    STATE.tape = []
+    try:
+        yield STATE.tape
+    finally:
+        STATE.tape = None
+
+
+def taping():
+    """Return whether this thread records."""
+    return getattr(STATE, "tape", None) is not None
+
+
+def perform(work):
+    """Do work that writes to arrays that are there, or put it on the tape."""
+    STATE.tape.append(work) if taping() else work()
 
 
 class StrictError(TypeError):
@@ -57,6 +87,8 @@ class StrictArray:
             raise AttributeError(name)
         if name in ATTRIBUTES:
             return wrap(getattr(self._array, name))
+        if name == "fill":
+            return lambda value: self.__setitem__(..., value)
         if name in METHODS:
             return _strict(getattr(self._array, name), name)
         raise StrictError(f"attribute {name!r} is not on the allow-list")
@@ -68,7 +100,8 @@ class StrictArray:
         return StrictArray(self._array[unwrap(index, what="index")])
 
     def __setitem__(self, index, value):
-        self._array[unwrap(index, what="index")] = unwrap(value, what="assignment")
+        index, value = unwrap(index, what="index"), unwrap(value, what="assignment")
+        perform(lambda: self._array.__setitem__(index, value))
 
     def __repr__(self):
         return f"StrictArray({self._array!r})"
@@ -83,9 +116,24 @@ def _strict(function, name):
     def call(*args, **kwargs):
         args = [unwrap(arg, what=name) for arg in args]
         kwargs = {key: unwrap(value, what=name) for key, value in kwargs.items()}
-        return wrap(function(*args, **kwargs))
+        result = function(*args, **kwargs)
+        return wrap(_later(function, args, kwargs, result) if taping() else result)
 
     return call
+
+
+def _later(function, args, kwargs, result):
+    """Return the array that will have the result when the tape is played."""
+    if not isinstance(result, np.ndarray | np.generic):
+        return result
+    arrays = [arg for arg in args if isinstance(arg, np.ndarray)]
+    owner = getattr(function, "__self__", None)
+    arrays += [owner] if isinstance(owner, np.ndarray) else []
+    if any(np.may_share_memory(result, array) for array in arrays):
+        return result  # a view
+    place = np.full_like(result, np.nan if np.asarray(result).dtype.kind == "f" else 99)
+    STATE.tape.append(lambda: np.copyto(place, function(*args, **kwargs)))
+    return place
 
 
 def _add_operator(name):
@@ -97,7 +145,8 @@ def _add_operator(name):
 
 def _add_inplace(name):
     def operate(self, other):
-        getattr(self._array, name)(unwrap(other, what=name))
+        value = unwrap(other, what=name)
+        perform(lambda: getattr(self._array, name)(value))
         return self
 
     setattr(StrictArray, name, operate)
@@ -143,7 +192,11 @@ class StrictDevice(Device):
         self.xp = NAMESPACE
 
     def _put(self, host):
+        if taping():
+            raise StrictError("a copy from the host cannot be recorded")
         return StrictArray(host.copy())
 
     def _get(self, array):
+        if taping():
+            raise StrictError("a copy to the host cannot be recorded")
         return array._array.copy()

@@ -177,25 +177,29 @@ def test_the_fused_update_is_eq_3_and_the_rule(head, kernels):
     """The same gradients go into both, so that BM's signs cannot differ by rounding."""
     plain, fused = pair("mnist", head, kernels)
     optimizers = [build_optimizer(net, net.condition, rate=1e-3) for net in (plain, fused)]
-    rng = np.random.default_rng(0)
+    rng, get = np.random.default_rng(0), fused.device.to_host
+
+    def put(host):
+        return fused.device.asarray(host.copy())
+
     for _ in range(3):
         for a, b in zip(plain.layers, fused.layers, strict=True):
             a.grads = {name: rng.normal(size=w.shape) for name, w in a.params.items()}
             a.grads = {name: g * (abs(g) > 0.1) for name, g in a.grads.items()}  # and zeros
-            b.grads = {name: g.copy() for name, g in a.grads.items()}
+            b.grads = {name: put(g) for name, g in a.grads.items()}
         for net, optimizer in zip((plain, fused), optimizers, strict=True):
             update(net, optimizer)
         for a, b in zip(plain.layers, fused.layers, strict=True):
             for name in a.params:
-                close(b.params[name], a.params[name])
+                close(get(b.params[name]), a.params[name])
         for a, b in zip(plain.weighted, fused.weighted, strict=True):
-            close(b.V, a.V)
+            close(get(b.V), a.V)
         for key in optimizers[0].memory:
-            close(optimizers[1].memory[key], optimizers[0].memory[key])
+            close(get(optimizers[1].memory[key]), optimizers[0].memory[key])
     assert plain.updates == fused.updates == 3
     for layer, drawn in plain.drawn.items():
         for name, array in drawn.items():
-            np.testing.assert_array_equal(fused.drawn[layer][name], array)
+            np.testing.assert_array_equal(get(fused.drawn[layer][name]), array)
 
 
 def test_a_rule_of_the_users_in_the_fused_update():

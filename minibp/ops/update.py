@@ -27,7 +27,10 @@ class Feedback:
 
 @dataclass(frozen=True)
 class Update:
-    """One parameter w, its gradient and its memory, and, for a W, its feedback."""
+    """One parameter w, its gradient and its memory, and, for a W, its feedback.
+
+    Its learning rate is rate × multiplier.
+    """
 
     setting: int
     g: Array
@@ -36,4 +39,5 @@ class Update:
     m: float = 0.0
     d: float = 0.0
     rate: float = 0.0
+    multiplier: float = 1.0
     feedback: Feedback | None = None

@@ -1,6 +1,7 @@
 """The compiled tiers against the plain one: the same signatures, and but for rounding the same
 results, for random shapes. The CUDA kernels run as C++."""
 
+import functools
 import inspect
 
 import numpy as np
@@ -22,8 +23,33 @@ if has_numba():
     from minibp.ops.cpu.workspace import Workspace
 
     TIERS["cpu"] = CompiledOps(Workspace(Team(2)))
+
+
+class FromHost:
+    """Operations of a device, for host arrays."""
+
+    def __init__(self, ops):
+        self.ops, self.device = ops, ops.device
+
+    def __getattr__(self, name):
+        operation = getattr(self.ops, name)
+
+        @functools.wraps(operation)
+        def call(*arguments):
+            results = operation(*map(self._put, arguments))
+            return tuple(map(self._get, results)) if type(results) is tuple else self._get(results)
+
+        return call
+
+    def _put(self, value):
+        return self.device.asarray(value) if isinstance(value, np.ndarray) else value
+
+    def _get(self, value):
+        return self.device.to_host(value)
+
+
 if COMPILER:
-    TIERS["cuda"] = CudaOps(CppDevice())
+    TIERS["cuda"] = FromHost(CudaOps(CppDevice()))
 tiers = pytest.mark.parametrize("ops", TIERS.values(), ids=list(TIERS))
 
 

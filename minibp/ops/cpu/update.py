@@ -90,7 +90,7 @@ def arguments(update: Update) -> tuple[Any, ...]:
     V = feedback.V.reshape(-1)
     M, S = (V if array is None else array.reshape(-1) for array in (feedback.M, feedback.S))
     drawing = (np.float32(feedback.p), *(feedback.stream or NO_STREAM))
-    hyper = (kind(update.m), kind(update.d), kind(update.rate))
+    hyper = (kind(update.m), kind(update.d), kind(update.rate * update.multiplier))
     return (
         *(update.setting, g, w, memory, *hyper),
         *(feedback.kind, M, S, kind(feedback.c), V, *drawing),

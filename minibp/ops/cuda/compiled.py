@@ -1,9 +1,10 @@
 """The plain tier's operations by the kernels of kernels.cu, with the same signatures.
 
-A device that has `compile` gives it functions of CUDA C: CuPy's on a GPU. Matrix products are the
-array library's.
+A device that has `compile` gives it functions of CUDA C: CuPy's on a GPU. Matrix products are
+cuBLAS's.
 """
 
+from collections import Counter
 from functools import cache
 from importlib import resources
 from typing import Any
@@ -11,46 +12,72 @@ from typing import Any
 import numpy as np
 
 from minibp.device import Array, Device, namespace
+from minibp.errors import InputError
+from minibp.ops.cuda.blas import Blas
 from minibp.ops.update import KEEP, Feedback, Update
 from minibp.ops.window import Padding, Pair, output_size
 
 THREADS = 256  # of a block
 CHUNKS = 256  # of rows, in a sum over the batch and all positions, at most
+MOST = 1 << 30  # elements of an array: indices are of 32 bits
 NO_KEY = np.zeros(2, "uint64")
 REAL = {"float32": "float", "float64": "double"}
 
 
-class CudaOps:
-    """The operations, for arrays of one device."""
+class Number:
+    """A number in the device's memory, where a replayed step reads it, and its value as the host
+    knows it."""
 
-    def __init__(self, device: Device):
-        self.xp = device.xp
+    def __init__(self, device: Device, dtype: str):
+        self.array, self.value = device.xp.zeros(1, dtype), 0
+
+    def set(self, value: float) -> None:
+        """Write another value; the same one costs nothing."""
+        if value != self.value:
+            self.array.fill(value)
+            self.value = value
+
+
+class CudaOps:
+    """The operations, for arrays of one device. `launches` counts what was asked of it, by name.
+
+    math  of matrix products: "float32" or "tf32"
+    """
+
+    def __init__(self, device: Device, math: str = "float32"):
+        self.device, self.xp, self.blas = device, device.xp, Blas(device, math)
         source = (resources.files("minibp.ops.cuda") / "kernels.cu").read_text(encoding="utf-8")
         self._module = cache(lambda dtype: device.compile(source, REAL=REAL[dtype]))
-        # What a kernel reads from the device's memory, since a replayed step cannot be told.
-        self._number = cache(lambda value, dtype: device.asarray([value], dtype))
         self._key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
-        self._step = self.xp.zeros(1, "int64")
+        self.rate, self.step = Number(device, "float64"), Number(device, "int32")
+        self.launches: Counter[str] = Counter()
 
     def launch(self, kernel: str, dtype: Any, n: int, *arguments: Any) -> None:
         """Run a kernel with a thread for each of n elements. Arrays must be dense."""
+        if n >= MOST:
+            raise InputError(
+                f"an array of {n} elements is too large for the GPU's kernels: expected fewer than "
+                f"{MOST}. Choose a smaller batch."
+            )
+        self.launches[kernel] += 1
         blocks = max(1, -(-n // THREADS))
-        self._module(str(dtype))(kernel)((blocks,), (THREADS,), arguments)
+        passed = [np.int32(value) if type(value) is int else value for value in arguments]
+        self._module(str(dtype))(kernel)((blocks,), (THREADS,), tuple(passed))
 
     def linear(self, X: Array, W: Array, b: Array | None) -> Array:
-        N = X @ W
+        N = self._product(X, W)
         return N if b is None else self._biased(N, b)
 
     def linear_dW(self, X: Array, dN: Array) -> Array:
-        return X.T @ dN
+        return self._product(X, dN, turned=(True, False))
 
     def linear_dX(self, dN: Array, V: Array) -> Array:
-        return dN @ V.T
+        return self._product(dN, V, turned=(False, True))
 
     def conv2d(self, X: Array, W: Array, b: Array | None, stride: int, padding: Padding) -> Array:
         namespace(X, W, b)
         columns, (OH, OW) = self._columns(X, W.shape[:2], stride, padding)
-        N = columns @ W.reshape(-1, W.shape[3])
+        N = self._product(columns, W.reshape(-1, W.shape[3]))
         if b is not None:
             self._biased(N, b)
         return N.reshape(len(X), OH, OW, W.shape[3])
@@ -59,7 +86,8 @@ class CudaOps:
         namespace(X, dN)
         columns, (OH, OW) = self._columns(X, kernel, stride, padding)
         _check(dN.shape, (len(X), OH, OW, dN.shape[-1]))
-        return (columns.T @ dN.reshape(-1, dN.shape[3])).reshape(*kernel, X.shape[3], -1)
+        dW = self._product(columns, dN.reshape(-1, dN.shape[3]), turned=(True, False))
+        return dW.reshape(*kernel, X.shape[3], -1)
 
     def conv2d_dX(
         self, dN: Array, V: Array, shape: tuple[int, ...], stride: int, padding: Padding
@@ -67,9 +95,10 @@ class CudaOps:
         namespace(dN, V)
         sizes = _geometry(shape, V.shape[:2], stride, padding)
         _check(dN.shape, (shape[0], *sizes[-2:], V.shape[3]))
-        columns = dN.reshape(-1, dN.shape[3]) @ V.reshape(-1, V.shape[3]).T
+        matrices = (dN.reshape(-1, dN.shape[3]), V.reshape(-1, V.shape[3]))
+        columns = self._product(*matrices, turned=(False, True))
         dX = self.xp.empty(shape, dN.dtype)
-        self.launch("col2im", dX.dtype, dX.size, self._dense(columns), dX, *sizes)
+        self.launch("col2im", dX.dtype, dX.size, columns, dX, *sizes)
         return dX
 
     def relu(self, N: Array) -> Array:
@@ -81,10 +110,12 @@ class CudaOps:
 
     def cross_entropy(self, N: Array, labels: Array) -> tuple[Array, Array]:
         namespace(N, labels)
-        N, labels = self._dense(N), self._dense(labels.astype("int64"))
+        N, labels = self._dense(N), self._dense(labels.astype("int32", copy=False))
         dN, losses = self.xp.empty(N.shape, N.dtype), self.xp.empty(len(N), N.dtype)
         self.launch("cross_entropy_rows", N.dtype, len(N), N, labels, dN, losses, *N.shape)
-        return losses.mean(), dN
+        E = self.xp.empty(1, N.dtype)
+        self.launch("total", N.dtype, 1, losses, E, 1, len(N), 1 / len(N))
+        return E.reshape(()), dN
 
     def max_pool(self, X: Array, window: Pair, stride: int, padding: Padding):
         X, sizes = self._dense(X), _geometry(X.shape, window, stride, padding)
@@ -143,17 +174,48 @@ class CudaOps:
         for update in updates:
             w = update.w
             feedback = update.feedback or Feedback(KEEP, w)
-            key, step = feedback.stream or (NO_KEY, 0)
-            self._step.fill(step)
+            key, step = feedback.stream or (NO_KEY, self.step.value)
+            self.rate.set(update.rate)
+            self.step.set(step)
             M, S = (w if array is None else array for array in (feedback.M, feedback.S))
             self.launch(
                 "update_and_refresh",
                 *(w.dtype, -(-w.size // 8)),  # a thread for eight elements: one block of Philox
                 *(update.setting, self._dense(update.g), w, update.memory),
-                *(float(update.m), float(update.d), self._number(update.rate, str(w.dtype))),
+                *(float(update.m), float(update.d), self.rate.array, float(update.multiplier)),
                 *(feedback.kind, M, S, float(feedback.c), feedback.V, float(feedback.p)),
-                *(int(feedback.stream is not None), self._key(key.tobytes()), self._step, w.size),
+                *(int(feedback.stream is not None), self._key(key.tobytes())),
+                *(self.step.array, w.size),
             )
+
+    def gather(self, data: Array, labels: Array, order: Array, start: Number, form: Any, B: int):
+        """Return the next B samples of the data, and their labels: those of numbers
+        order[start] …, as inputs (x − centre) / scale.
+
+        form  (centre, scale), each an array of a sample's shape
+        """
+        X, y = self.xp.empty((B, *data.shape[1:]), form[0].dtype), self.xp.empty(B, "int32")
+        kernel = "gather_bytes" if str(data.dtype) == "uint8" else "gather_reals"
+        arrays = (data, labels, order, start.array, *form, X, y)
+        self.launch(kernel, X.dtype, X.size, *arrays, B, X.size // B)
+        return X, y
+
+    def tick(self, total: Array, E: Array, B: int, start: Number) -> None:
+        """End a step of B samples: total += B E, and the device's counts go on; the host's with
+        `ticked`."""
+        self.launch("tick", total.dtype, 1, total, E, B, start.array, self.step.array)
+
+    def _product(self, A: Array, B: Array, turned: tuple[bool, bool] = (False, False)) -> Array:
+        namespace(A, B)
+        A, B = self._dense(A), self._dense(B)
+        rows, summed = A.shape[::-1] if turned[0] else A.shape
+        expected, columns = B.shape[::-1] if turned[1] else B.shape
+        if summed != expected or A.dtype != B.dtype:
+            raise ValueError(f"no product of {A.shape} {A.dtype} and {B.shape} {B.dtype}: {turned}")
+        C = self.xp.empty((rows, columns), A.dtype)
+        self.launches["product"] += 1
+        self.blas.product(A, B, C, turned)
+        return C
 
     def _columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):
         """Return the columns (B·OH·OW, kh·kw·C) of X (B, H, W, C), and (OH, OW)."""

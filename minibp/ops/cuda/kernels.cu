@@ -3,13 +3,13 @@
 // Each kernel computes each element by itself: no shared memory, no atomics, no order that matters.
 // So the same source, compiled as C++ with a shim for blockIdx and threadIdx, runs on a CPU, where
 // the tests compare it with the plain tier. Sums go in the plain tier's order where that is free.
-// Arrays are dense, the last index fastest; whole numbers are long long, scalars double.
+// Arrays are dense, the last index fastest, of fewer than 2^30 elements; scalars are double.
 
-typedef long long whole;
+typedef int whole;  // divisions of 64-bit numbers take a GPU long
 
-#define EACH(i, n)                                                              \
-    for (whole i = blockIdx.x * (whole)blockDim.x + threadIdx.x; i < (n);       \
-         i += (whole)gridDim.x * blockDim.x)
+#define EACH(i, n)                                                                  \
+    for (whole i = (whole)(blockIdx.x * blockDim.x + threadIdx.x); i < (n);         \
+         i += (whole)(gridDim.x * blockDim.x))
 
 #define LEAST (-1 / (REAL)0)  // −∞
 
@@ -19,6 +19,41 @@ __device__ REAL sign_of(REAL x) { return x > 0 ? 1 : x < 0 ? -1 : x; }  // NaN s
 __device__ bool position(whole row, whole a, whole stride, whole count, whole* which) {
     *which = (row - a) / stride;
     return row >= a && (row - a) % stride == 0 && *which < count;
+}
+
+// ---- A batch of a data set in the device's memory ------------------------------------------------
+
+// Sample i of the batch is number order[*start + i] of the data: (x − centre) / scale, and its label.
+template <typename Pixel>
+__device__ void gather(const Pixel* data, const whole* labels, const whole* order,
+                       const whole* start, const REAL* centre, const REAL* scale, REAL* X, whole* y,
+                       whole B, whole n) {
+    EACH(i, B * n) {
+        const whole row = order[*start + i / n], k = i % n;
+        X[i] = ((REAL)data[(long long)row * n + k] - centre[k]) / scale[k];
+        if (k == 0) y[i / n] = labels[row];
+    }
+}
+
+extern "C" __global__ void gather_bytes(const unsigned char* data, const whole* labels,
+                                        const whole* order, const whole* start, const REAL* centre,
+                                        const REAL* scale, REAL* X, whole* y, whole B, whole n) {
+    gather(data, labels, order, start, centre, scale, X, y, B, n);
+}
+
+extern "C" __global__ void gather_reals(const REAL* data, const whole* labels, const whole* order,
+                                        const whole* start, const REAL* centre, const REAL* scale,
+                                        REAL* X, whole* y, whole B, whole n) {
+    gather(data, labels, order, start, centre, scale, X, y, B, n);
+}
+
+// The end of a step: the epoch's loss so far, the next batch's place, the next step's number.
+extern "C" __global__ void tick(REAL* total, const REAL* loss, whole B, whole* start, whole* step) {
+    EACH(i, 1) {
+        total[i] += loss[i] * (REAL)B;
+        start[i] += B;
+        step[i] += 1;
+    }
 }
 
 // ---- Images to columns, and back ----------------------------------------------------------------
@@ -149,11 +184,15 @@ extern "C" __global__ void relu_dN(const REAL* N, const REAL* dY, REAL* dN, whol
 
 // ---- Sums over the batch and all positions: first of chunks of rows, then of the chunks ---------
 
+__device__ whole first_row(whole chunk, whole rows, whole chunks) {
+    return (whole)((long long)rows * chunk / chunks);
+}
+
 extern "C" __global__ void chunk_sums(const REAL* X, REAL* sums, whole rows, whole C, whole chunks) {
     EACH(i, chunks * C) {
-        whole c = i % C, chunk = i / C;
+        whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
         REAL sum = 0;
-        for (whole r = rows * chunk / chunks; r < rows * (chunk + 1) / chunks; r++)
+        for (whole r = first_row(chunk, rows, chunks); r < end; r++)
             sum += X[r * C + c];
         sums[i] = sum;
     }
@@ -162,9 +201,9 @@ extern "C" __global__ void chunk_sums(const REAL* X, REAL* sums, whole rows, who
 extern "C" __global__ void chunk_products(const REAL* A, const REAL* B, REAL* sums, whole rows,
                                           whole C, whole chunks) {
     EACH(i, chunks * C) {
-        whole c = i % C, chunk = i / C;
+        whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
         REAL sum = 0;
-        for (whole r = rows * chunk / chunks; r < rows * (chunk + 1) / chunks; r++)
+        for (whole r = first_row(chunk, rows, chunks); r < end; r++)
             sum += A[r * C + c] * B[r * C + c];
         sums[i] = sum;
     }
@@ -173,9 +212,9 @@ extern "C" __global__ void chunk_products(const REAL* A, const REAL* B, REAL* su
 extern "C" __global__ void chunk_squares(const REAL* X, const REAL* mean, REAL* sums, whole rows,
                                          whole C, whole chunks) {
     EACH(i, chunks * C) {
-        whole c = i % C, chunk = i / C;
+        whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
         REAL sum = 0;
-        for (whole r = rows * chunk / chunks; r < rows * (chunk + 1) / chunks; r++)
+        for (whole r = first_row(chunk, rows, chunks); r < end; r++)
             sum += (X[r * C + c] - mean[c]) * (X[r * C + c] - mean[c]);
         sums[i] = sum;
     }
@@ -253,15 +292,15 @@ __device__ float drawn(const unsigned long long* words, int place) {
 // setting  of Eq. 3, or −1: W stays
 // kind     0: V stays; 1: V = c sign(W); 2: V = M sign(W); 3: V = M sign(W) S
 // redraws  whether M, and with kind 3 S, are drawn anew for the step: draws n … 2n−1 are S's
-// rate, step  in device memory, for a step that is replayed
+// rate, step  in device memory, for a step that is replayed; η is rate times multiplier
 extern "C" __global__ void update_and_refresh(whole setting, const REAL* g, REAL* w, REAL* memory,
-                                              double m_, double d_, const REAL* rate,
-                                              whole kind, REAL* M, REAL* S,
+                                              double m_, double d_, const double* rate,
+                                              double multiplier, whole kind, REAL* M, REAL* S,
                                               double c_, REAL* V, double p, whole redraws,
                                               const unsigned long long* key, const whole* step,
                                               whole n) {
     const REAL m = (REAL)m_, d = (REAL)d_, c = (REAL)c_;
-    const REAL eta = setting < 0 ? 0 : *rate;
+    const REAL eta = setting < 0 ? 0 : (REAL)(*rate * multiplier);
     EACH(block, (n + 7) / 8) {
         unsigned long long words[4];
         if (redraws) philox(block + 1, *step, key[0], key[1], words);
