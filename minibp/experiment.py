@@ -18,6 +18,7 @@ from minibp.device import Device, check_dtype, get_device
 from minibp.errors import InputError
 from minibp.files import read_json, write_atomically, write_json
 from minibp.models import input_shape
+from minibp.ops.tiers import check_matmul
 from minibp.schedule import (
     BASE_RATE,
     BATCH_SIZE,
@@ -30,6 +31,8 @@ from minibp.schedule import (
 from minibp.settings import Settings
 from minibp.train import Plan, Run
 from minibp.warmup import compile_kernels
+
+DEFAULTS = dataclasses.asdict(Settings())
 
 
 @dataclass(frozen=True)
@@ -167,6 +170,7 @@ def prepare(experiment: Experiment, data: Data, device: Device) -> tuple[dict[st
     sha256 = data.sha256  # of the whole data set; what is taken of it stands in the settings
     data = data.reduced(experiment.train_limit, experiment.holdout, experiment.seed)
     data.check_fits(experiment.network, input_shape(experiment.network))
+    check_matmul(device, experiment.settings.matmul, experiment.dtype)
     head = experiment.identity() | {
         "data": data.describe(),
         "data_sha256": sha256,
@@ -215,6 +219,8 @@ def do_run(
     record = results.run_record(
         factor, plan.rate, str(plan.batch_schedule), run.history, run.diverged_epoch
     ) | {"device": device.describe(), "versions": results.versions()}
+    if run.launches is not None:
+        record["launches"] = run.launches
     write_json(written, record)
     return record
 
@@ -256,7 +262,8 @@ def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
 
     def flat(record: dict[str, Any]) -> dict[str, Any]:
         names = ("dataset", "condition", "seed", "data_sha256")
-        return {name: record.get(name) for name in names} | record.get("settings", {})
+        settings = DEFAULTS | record.get("settings", {})  # of which older records have fewer
+        return {name: record.get(name) for name in names} | settings
 
     old, new = flat(before), flat(now)
     return [

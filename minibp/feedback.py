@@ -36,6 +36,7 @@ class FeedbackRule:
     name = ""
     takes_p = False  # whether the rule has a flip probability
     redraw = "once"  # "batch": draw anew after each update of W
+    replayable = False  # True in a class itself: V depends on nothing but V's arguments
 
     def __init__(self, p: float = 0.0, sigma: float = 0.05):
         self.p, self.sigma = p, sigma

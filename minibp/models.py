@@ -8,6 +8,7 @@ from minibp.device import Array, Device, check_dtype
 from minibp.errors import InputError, unknown
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
 from minibp.network import Network
+from minibp.ops.tiers import check_matmul
 from minibp.ops.window import Padding, output_size
 from minibp.rng import Streams
 from minibp.settings import Settings
@@ -97,6 +98,7 @@ def build_network(
     if not isinstance(classes, int) or classes < 2:
         raise InputError(f"classes={classes!r}: expected an integer of 2 or more.")
     settings = settings or Settings()
+    check_matmul(device, settings.matmul, dtype)
     streams = Streams(seed, device, check_dtype(dtype))
     net = Builder(network, shape, condition, streams, settings)
     NETWORKS[network][0](net, classes)
@@ -109,6 +111,7 @@ def build_network(
         device=device,
         input_shape=shape,
         symmetric=(last,) if settings.feedback_layers == "all but last" else (),
+        matmul=settings.matmul,
     )
 
 

@@ -23,6 +23,7 @@ class Network:
     streams      the random numbers that the rule draws from, by layer and step
     input_shape  shape of one input, such as (28, 28, 1), if inputs are to be checked
     symmetric    names of layers that keep V = W whatever the rule
+    matmul       "float32", or "tf32": see minibp.settings
     """
 
     def __init__(
@@ -35,6 +36,7 @@ class Network:
         device: Device | None = None,
         input_shape: tuple[int, ...] | None = None,
         symmetric: tuple[str, ...] = (),
+        matmul: str = "float32",
     ):
         names = [layer.name for layer in layers]
         if len(set(names)) < len(names):
@@ -47,7 +49,7 @@ class Network:
         self.streams = streams or Streams(seed=0)
         self.condition = condition or Condition()
         self.device = device or get_device("cpu", kernels="plain")
-        self.ops = ops_for(self.device)
+        self.ops = ops_for(self.device, matmul)
         for layer in layers:
             layer.ops = self.ops
         self.input_shape = input_shape

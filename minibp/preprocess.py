@@ -3,15 +3,15 @@
 import contextlib
 import hashlib
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 import h5py
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from minibp.device import Array, Device, namespace
 from minibp.errors import InputError
 from minibp.files import cache_folder, replacing
-
-Preprocess = Callable[[np.ndarray], np.ndarray]
 
 CONTRAST_FLOOR = 40.0  # no image's contrast is raised as if its std were below this
 ZCA_FLOOR = 10.0  # nor an eigenvector's as if its std were below this
@@ -22,8 +22,53 @@ MOST_INPUTS = 8192  # of a whitening, whose matrix has that many rows and column
 AUTO = {"cifar": "gcn+zca", "timit": "standardize"}
 
 
+@dataclass(frozen=True)
+class Affine:
+    """(X − centre) / scale, for samples X (B, …), uint8 or float; each has a sample's shape, or is
+    None: left out."""
+
+    dtype: str
+    centre: Array | None = None
+    scale: Array | None = None
+
+    def __call__(self, X: Array) -> Array:
+        """Return inputs (B, …) of the dtype."""
+        X = X.astype(self.dtype)
+        X = X if self.centre is None else X - self.centre
+        return X if self.scale is None else X / self.scale
+
+
+@dataclass(frozen=True)
+class Whitening:
+    """Less the mean image and its own mean; contrasts brought to one; then times a matrix.
+
+    mean (inputs,), whiten (inputs, inputs), contrast (): fitted on a training set
+    """
+
+    mean: Array
+    whiten: Array
+    contrast: Array
+
+    def __call__(self, X: Array) -> Array:
+        """Return inputs (B, …), of the mean's dtype."""
+        return (self.normalized(X) @ self.whiten).reshape(X.shape)
+
+    def normalized(self, X: Array) -> Array:
+        """Return images (B, inputs) of about one contrast."""
+        Z, std = _centred(X, self.mean)
+        Z *= self.contrast / namespace(X).maximum(std, CONTRAST_FLOOR)
+        return Z
+
+    def on(self, device: Device) -> "Whitening":
+        """Return the same, for arrays of a device."""
+        return Whitening(*map(device.asarray, (self.mean, self.whiten, self.contrast)))
+
+
+Preprocess = Affine | Whitening
+
+
 def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
-    """Return the function that turns samples (B, …), uint8 or float, into inputs of a dtype.
+    """Return what turns samples (B, …), uint8 or float, into inputs of a dtype.
 
     kind  "mean": subtract the training-mean image; "gcn+zca": that, then global contrast
           normalization and whitening; "standardize": mean 0 and standard deviation 1 of each input;
@@ -35,22 +80,21 @@ def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
     if kind == "auto":
         kind = AUTO.get(network, "mean")
     if kind == "none":
-        return lambda X: X.astype(dtype)
+        return Affine(dtype)
     if kind == "gcn+zca":
         if X_train[0].size > MOST_INPUTS:
             raise InputError(
                 f"gcn+zca of {X_train[0].size} inputs: its matrix would be too large. Expected at "
                 f"most {MOST_INPUTS}: choose another --preprocess."
             )
-        return _gcn_zca(X_train, dtype)
+        return Whitening(**_remembered(X_train, dtype, lambda: _fit_gcn_zca(X_train, dtype)))
     mean = X_train.mean(axis=0, dtype=np.float64)
-    centre = mean.astype(dtype)
     if kind == "mean":
-        return lambda X: X.astype(dtype) - centre
+        return Affine(dtype, mean.astype(dtype))
     square = sum((chunk**2).sum(axis=0) for chunk in _chunks(X_train, mean))
     std = np.sqrt(square / len(X_train))
     std[std == 0] = 1  # an input that never changes stays 0
-    return lambda X: (X.astype(dtype) - centre) / std.astype(dtype)
+    return Affine(dtype, mean.astype(dtype), std.astype(dtype))
 
 
 def _chunks(X: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
@@ -58,21 +102,9 @@ def _chunks(X: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:
         yield X[start : start + CHUNK] - mean
 
 
-def _gcn_zca(X_train: np.ndarray, dtype: str) -> Preprocess:
-    fitted = _remembered(X_train, dtype, lambda: _fit_gcn_zca(X_train, dtype))
-    mean, whiten, contrast = fitted["mean"], fitted["whiten"], fitted["contrast"]
-
-    def apply(X: np.ndarray) -> np.ndarray:
-        Z, std = _centred(X, mean)
-        Z *= contrast / np.maximum(std, CONTRAST_FLOOR)
-        return (Z @ whiten).reshape(X.shape)
-
-    return apply
-
-
-def _centred(X: np.ndarray, mean: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _centred(X: Array, mean: Array) -> tuple[Array, Array]:
     """Return images (B, inputs) less the training mean and each its own, and their std (B, 1)."""
-    Z = X.reshape(len(X), -1).astype(mean.dtype) - mean
+    Z = X.reshape(len(X), mean.size).astype(mean.dtype) - mean
     Z -= Z.mean(axis=1, keepdims=True)
     return Z, Z.std(axis=1, keepdims=True)
 
@@ -82,10 +114,9 @@ def _fit_gcn_zca(X_train: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
     mean = X_train.mean(axis=0, dtype=np.float64).astype(dtype).ravel()
     parts = [X_train[start : start + CHUNK] for start in range(0, len(X_train), CHUNK)]
     contrast = np.concatenate([_centred(part, mean)[1] for part in parts]).mean()
-    covariance = np.zeros((mean.size, mean.size))
+    covariance, unwhitened = np.zeros((mean.size, mean.size)), Whitening(mean, None, contrast)
     for part in parts:
-        Z, std = _centred(part, mean)
-        Z *= contrast / np.maximum(std, CONTRAST_FLOOR)
+        Z = unwhitened.normalized(part)
         covariance += Z.T @ Z
     variance, axes = np.linalg.eigh(covariance / len(X_train))
     # Scaled by the mean variance's root, so that the output keeps the input's scale.

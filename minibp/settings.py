@@ -65,6 +65,11 @@ class Settings:
     pool_ties: str = _one_of("first", help="which of equal maxima takes the gradient")
     relu_at_zero: str = _one_of("0", help="ReLU′(0)")
 
+    # Arithmetic
+    matmul: str = _one_of(
+        "float32", "tf32", help="of a GPU's matrix products; tf32 rounds what enters to 11 bits"
+    )
+
     # Sec. 3 and 5: BN
     bn_place: str = _one_of("before relu", help="BN between each hidden layer's N and its ReLU")
     bn_eps: float = _number(1e-4, 0, help="ε in BN's √(σ² + ε); σ² is the biased variance")

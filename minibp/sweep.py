@@ -22,7 +22,7 @@ from threadpoolctl import threadpool_limits
 from minibp.data import Data
 from minibp.device import get_device
 from minibp.errors import InputError
-from minibp.experiment import Experiment, collect, differences, do_run, prepare
+from minibp.experiment import Experiment, Listener, collect, differences, do_run, prepare
 from minibp.files import read_json, write_json
 
 Loader = Callable[..., Data]
@@ -103,8 +103,8 @@ def folder_of(experiment: Experiment, folder: Path) -> Path:
     return folder.joinpath(*(re.sub(r"[^\w+.()-]+", "_", word) for word in words))
 
 
-def work(job: Job, loader: Loader, how: How) -> Outcome:
-    """Do a job, in whatever process this is called, and return what became of it.
+def work(job: Job, loader: Loader, how: How, listener: Listener | None = None) -> Outcome:
+    """Do a job, in whatever process or thread this is called, and return what became of it.
 
     An error becomes part of the outcome, and is written to error.json in the run's folder.
     """
@@ -115,8 +115,10 @@ def work(job: Job, loader: Loader, how: How) -> Outcome:
         with locked(job.place / "lock") as mine:
             if not mine:
                 return Outcome(job, ELSEWHERE)
-            with threadpool_limits(how.threads):  # bits depend on the number of BLAS's threads
-                _do(job, loader, how)
+            with contextlib.ExitStack() as stack:
+                if how.device != "cuda":  # a CPU's bits depend on the number of BLAS's threads
+                    stack.enter_context(threadpool_limits(how.threads))
+                _do(job, loader, how, listener)
             tidy(job, how)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
@@ -127,7 +129,7 @@ def work(job: Job, loader: Loader, how: How) -> Outcome:
     return Outcome(job, DONE)
 
 
-def _do(job: Job, loader: Loader, how: How) -> None:
+def _do(job: Job, loader: Loader, how: How, listener: Listener | None) -> None:
     if job.done:  # by somebody, between the first look and the lock
         return
     experiment = job.experiment
@@ -137,7 +139,8 @@ def _do(job: Job, loader: Loader, how: How) -> None:
     part = (experiment.train_limit, experiment.holdout, experiment.seed)
     data = _part(job.source, loader, *part)
     factor, schedule = next(rest for name, *rest in experiment.runs() if name == job.run)
-    do_run(job.place, experiment.plan(factor, schedule), factor, data, device)
+    plan = experiment.plan(factor, schedule)
+    do_run(job.place, plan, factor, data, device, listener=listener)
 
 
 def _agree(folder: Path, head: dict[str, Any]) -> None:

@@ -1,9 +1,7 @@
 """One run: one network, one learning rate, one batch schedule. It takes arrays, not file names."""
 
-import contextvars
 import time
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -14,11 +12,14 @@ from minibp.conditions import Condition
 from minibp.data import Data
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
+from minibp.feed import SHARE, Feed, HostFeed, ResidentFeed, bytes_on_device
 from minibp.losses import softmax_cross_entropy
 from minibp.models import build_network, input_shape
 from minibp.network import Network
+from minibp.ops import plain
 from minibp.ops.tiers import working
 from minibp.optim import Optimizer, build_optimizer
+from minibp.replay import Replay
 from minibp.rng import Streams
 from minibp.schedule import BatchSchedule, rate_at, rate_drops
 from minibp.settings import Settings
@@ -49,21 +50,6 @@ def estimate_moments(
         network.forward(X, train=True)
         for layer in network.batch_norms():
             layer.observe(alpha, average)
-
-
-def ahead(batches: Iterator) -> Iterator:
-    """Yield the same batches, each made in a thread while the one before is in use.
-
-    >>> list(ahead(iter("abc")))
-    ['a', 'b', 'c']
-    """
-    end = object()
-    with ThreadPoolExecutor(1) as thread:
-        context = contextvars.copy_context()  # numpy.errstate goes along
-        coming = thread.submit(context.run, next, batches, end)
-        while (batch := coming.result()) is not end:
-            coming = thread.submit(context.run, next, batches, end)
-            yield batch
 
 
 @dataclass(frozen=True)
@@ -118,7 +104,9 @@ class Run:
             settings,
         )
         self.streams = Streams(plan.seed)
-        self.prepare = preprocess.fit(settings.preprocess, data.X_train, plan.network, plan.dtype)
+        self.feeds, self.replay = self._feed(), None
+        if isinstance(self.feeds["train"], ResidentFeed):
+            self.replay = Replay(self.network, self.optimizer, self._launch)
         self.history: list[dict[str, Any]] = []
         self.diverged_epoch: int | None = None
 
@@ -126,6 +114,15 @@ class Run:
     def finished(self) -> bool:
         """Whether there is nothing left to train."""
         return self.diverged_epoch is not None or len(self.history) == self.plan.epochs
+
+    @property
+    def launches(self) -> str | None:
+        """How a GPU does the steps: each by one launch, or by many, and why. None on a CPU."""
+        if self.device.blocking or self.network.ops is plain:
+            return None
+        if self.replay is None:
+            return "many a step: the data takes too much of the GPU's memory"
+        return f"many a step: {self.replay.reason}" if self.replay.reason else "one a step"
 
     def advance(self, on_step: Callable[[float | None], None] = lambda loss: None) -> dict:
         """Train one epoch, evaluate, and return its record.
@@ -138,7 +135,7 @@ class Run:
         # A diverging run overflows here; the checks for finite values see it and record it.
         with np.errstate(over="ignore", invalid="ignore"), working(self.network.ops):
             try:
-                record["loss"] = self._train_epoch(epoch, on_step)
+                record["loss"] = self.train_epoch(epoch, on_step)
                 self._estimate_moments(epoch)
                 record |= self._evaluate()
                 layers = metrics.diagnose(self.network, *self._diagnostic_batch(epoch))
@@ -174,7 +171,7 @@ class Run:
             arrays[f"momentum/{key}"] = to_host(array)
         meta = {
             "updates": self.network.updates,
-            "history": self.history,
+            "history": list(self.history),
             "diverged_epoch": self.diverged_epoch,
         }
         return arrays, meta
@@ -197,73 +194,111 @@ class Run:
         self.network.apply_rule()
         self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
 
-    def _on_device(self, batches: Iterator) -> Iterator[tuple[Array, Array]]:
-        for X, y in ahead(batches):
-            yield self.device.asarray(X), self.device.asarray(y)
+    def _feed(self) -> dict[str, Feed]:
+        """Return where the samples of each part come from: a GPU's memory where they fit."""
+        data, dtype, ops = self.data, self.plan.dtype, self.network.ops
+        prepare = preprocess.fit(
+            self.plan.settings.preprocess, data.X_train, self.plan.network, dtype
+        )
+        parts = {"train": (data.X_train, data.y_train), "test": (data.X_test, data.y_test)}
+        if data.X_holdout is not None:
+            parts["holdout"] = (data.X_holdout, data.y_holdout)
+        if hasattr(ops, "gather"):
+            needed = sum(bytes_on_device(X, prepare, dtype) for X, _ in parts.values())
+            if needed <= SHARE * self.device.free_memory():
+                return {
+                    name: ResidentFeed(ops, X, y, prepare, dtype) for name, (X, y) in parts.items()
+                }
+        return {name: HostFeed(self.device, X, y, prepare) for name, (X, y) in parts.items()}
 
-    def _train_batches(self, stream: str, epoch: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        order = self.streams[stream].at(epoch).permutation(len(self.data.y_train))
-        size = self.plan.batch_schedule.at(epoch)
-        for k in range(self.steps_per_epoch(epoch)):
-            rows = order[k * size : (k + 1) * size]
-            yield self.prepare(self.data.X_train[rows]), self.data.y_train[rows]
+    def _batches(self, stream: str, epoch: int) -> tuple[list[int], np.ndarray]:
+        """Return the sizes of an epoch's batches, and the order of the samples."""
+        n, size = len(self.data.y_train), self.plan.batch_schedule.at(epoch)
+        count = self.steps_per_epoch(epoch)
+        sizes = [min(size, n - k * size) for k in range(count)]
+        return sizes, self.streams[stream].at(epoch).permutation(n)
 
-    def _test_batches(self, X: np.ndarray, y: np.ndarray, size: int) -> Iterator:
-        for k in range(0, len(y), size):
-            yield self.prepare(X[k : k + size]), y[k : k + size]
-
-    def _train_epoch(self, epoch: int, on_step: Callable) -> float:
+    def train_epoch(
+        self, epoch: int, on_step: Callable[[float | None], None] = lambda loss: None
+    ) -> float:
+        """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
         self.optimizer.rate = rate_at(epoch, self.plan.rate, self.plan.drops)
-        total, seen = 0.0, 0
-        for X, labels in self._on_device(self._train_batches("shuffle", epoch)):
+        sizes, order = self._batches("shuffle", epoch)
+        steps = self._host_steps if self.replay is None else self._resident_steps
+        mean = float(self.device.to_host(steps(sizes, order, on_step))) / sum(sizes)
+        if not np.isfinite(mean):
+            raise Diverged
+        return mean
+
+    def _host_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
+        """Do an epoch's steps; return the sum of all samples' losses."""
+        total = 0.0
+        for X, labels in self.feeds["train"].batches(sizes, order):
             E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
-            total, seen = total + E * len(labels), seen + len(labels)
+            total = total + E * len(labels)
             loss = float(E) if self.device.blocking else None
             if loss is not None and not np.isfinite(loss):
                 raise Diverged
             on_step(loss)
-        mean = float(self.device.to_host(total)) / seen
-        if not np.isfinite(mean):
-            raise Diverged
-        return mean
+        return total
+
+    def _resident_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
+        """The same where the samples are on the device."""
+        feed, ops = self.feeds["train"], self.network.ops
+        feed.begin(order)
+        self.replay.begin()
+        for size in sizes:
+            self.replay.step(size)
+            feed.start.value += size  # as `tick` did in the device's memory
+            ops.step.value += 1
+            on_step(None)
+        return feed.total.reshape(())
+
+    def _launch(self, size: int) -> None:
+        """Have the device do a step, from its batch to its loss."""
+        feed = self.feeds["train"]
+        X, labels = feed.next(size)
+        E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
+        self.network.ops.tick(feed.total, E, size, feed.start)
 
     def _estimate_moments(self, epoch: int) -> None:
         if not self.network.batch_norms():
             return
         settings = self.plan.settings
+        sizes, order = self._batches("moments", epoch)
 
-        def batches() -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        def batches() -> Iterator[Array]:
             left = settings.bn_batches
-            while True:  # cycling where the training set has fewer batches
-                for batch in self._train_batches("moments", epoch):
-                    yield batch
-                    left -= 1
-                    if left == 0:
-                        return
+            while left > 0:  # cycling where the training set has fewer batches
+                for X, _ in self.feeds["train"].batches(sizes[:left], order):
+                    yield X
+                left -= len(sizes[:left])
 
-        inputs = (X for X, _ in self._on_device(batches()))
-        estimate_moments(self.network, inputs, settings.bn_alpha, settings.bn_average)
+        estimate_moments(self.network, batches(), settings.bn_alpha, settings.bn_average)
 
     def _diagnostic_batch(self, epoch: int) -> tuple[Array, Array]:
-        X, y = next(self._train_batches("shuffle", epoch))
-        return self.device.asarray(X), self.device.asarray(y)
+        sizes, order = self._batches("shuffle", epoch)
+        (batch,) = self.feeds["train"].batches(sizes[:1], order)
+        return batch
 
     def _evaluate(self) -> dict[str, float]:
-        errors = {"error": self._error(self.data.X_test, self.data.y_test)}
-        if self.data.X_holdout is not None:
-            errors["holdout_error"] = self._error(self.data.X_holdout, self.data.y_holdout)
+        errors = {"error": self._error("test")}
+        if "holdout" in self.feeds:
+            errors["holdout_error"] = self._error("holdout")
         return errors
 
-    def _error(self, X: np.ndarray, y: np.ndarray, size: int = 100) -> float:
+    def _error(self, part: str) -> float:
         """Return the error rate in percent; raise Diverged if an output is not finite."""
-        wrong, unusable = 0, 0
-        for inputs, labels in self._on_device(self._test_batches(X, y, size)):
+        feed, wrong, unusable = self.feeds[part], 0, 0
+        n = len(self.data.y_test if part == "test" else self.data.y_holdout)
+        sizes = [min(feed.size, n - k) for k in range(0, n, feed.size)]
+        for inputs, labels in feed.batches(sizes):
             N = self.network.forward(inputs, train=False)
             wrong = wrong + metrics.count_wrong(N, labels)
             unusable = unusable + (~self.device.xp.isfinite(N)).sum()
         if int(self.device.to_host(unusable)):
             raise Diverged
-        return 100 * int(self.device.to_host(wrong)) / len(y)
+        return 100 * int(self.device.to_host(wrong)) / n
 
     def _constant_errors(self) -> dict[str, float]:
         guess = np.bincount(self.data.y_train).argmax()  # of equally frequent ones the lowest

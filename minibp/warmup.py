@@ -24,6 +24,8 @@ def compile_kernels(plan: Plan, device: Device, notice: Callable[[], None]) -> N
     )
     if net.ops is plain:
         return
+    if not device.blocking:  # a GPU's are compiled in a second
+        return _step(net, plan, device)
     from numba.core import event
 
     class Once(event.Listener):

@@ -1,15 +1,17 @@
-"""Who does the jobs of a sweep: this process, or Dask's workers, here or elsewhere."""
+"""Who does the jobs of a sweep: this process, alone or in threads, or Dask's workers."""
 
 import concurrent.futures
 import contextlib
 import logging
 import signal
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
 
 from minibp.device import available_cores
 from minibp.errors import InputError
+from minibp.experiment import Listener
 from minibp.sweep import ELSEWHERE, FAILED, Job, Outcome, Sweep, work
 
 PATIENCE = 600  # seconds without a scheduler before a sweep gives up
@@ -33,6 +35,52 @@ def run_here(sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
         elsewhere += 1
         if elsewhere >= len(waiting):  # nothing else is left to do
             time.sleep(PAUSE)
+    sweep.progress.running = 0
+    watch(sweep)
+
+
+class _Stopped(BaseException):
+    """The sweep was interrupted."""
+
+
+class _Stoppable(Listener):
+    """Ends a run at its next step once `stop` is set."""
+
+    def __init__(self) -> None:
+        self.stop = threading.Event()
+
+    def step(self, loss: float | None) -> None:
+        if self.stop.is_set():
+            raise _Stopped
+
+
+def run_side_by_side(sweep: Sweep, watch: Callable[[Sweep], None], at_once: int) -> None:
+    """Do all jobs in threads of this process, some at once: a GPU has them side by side, each on a
+    stream of its own, and so is kept busy by networks too small to do so alone."""
+    waiting, running, listener = deque(sweep.left.values()), {}, _Stoppable()
+    with concurrent.futures.ThreadPoolExecutor(at_once) as threads:
+        try:
+            while waiting or running:
+                while waiting and len(running) < at_once:
+                    job = waiting.popleft()
+                    future = threads.submit(work, job, sweep.loader, sweep.how, listener)
+                    running[future] = job
+                sweep.progress.running = len(running)
+                watch(sweep)
+                ended, _ = concurrent.futures.wait(
+                    running, PAUSE, concurrent.futures.FIRST_COMPLETED
+                )
+                elsewhere = []
+                for future in ended:
+                    job, outcome = running.pop(future), future.result()
+                    elsewhere += [job] if outcome.state == ELSEWHERE else []
+                    if outcome.state != ELSEWHERE:
+                        sweep.take(outcome)
+                waiting += elsewhere
+                if elsewhere:  # others are at them: not to ask again at once
+                    time.sleep(PAUSE)
+        finally:
+            listener.stop.set()
     sweep.progress.running = 0
     watch(sweep)
 

@@ -29,10 +29,11 @@ from minibp.files import read_json
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.settings import Settings, changes_of
 from minibp.sweep import HEAD, How, Job, Source, Sweep, folder_of, jobs_of
-from minibp.train import Run, step
+from minibp.train import Run
 from minibp.warmup import compile_kernels
-from minibp.workers import run_here, run_on_cluster
+from minibp.workers import run_here, run_on_cluster, run_side_by_side
 
+AT_ONCE = 5  # runs on a GPU: a condition's five learning rates
 RECORD_BYTES = 200  # of a run's record, for each epoch and weighted layer
 
 
@@ -78,8 +79,14 @@ def build_parser() -> argparse.ArgumentParser:
     add(
         "--workers",
         type=int,
-        help="processes of one thread each (default: as many as cores; 0: one run after the other "
-        "in this process)",
+        help="processes of one thread each (default: as many as cores, with a GPU 0; 0: one run "
+        "after the other in this process, or --at-once side by side)",
+    )
+    add(
+        "--at-once",
+        type=int,
+        metavar="N",
+        help="runs side by side on a GPU, each on a stream of its own (default: 5; on a CPU 1)",
     )
     add(
         "--scheduler", metavar="ADDRESS", help="a running Dask scheduler, tcp://… (docs/cluster.md)"
@@ -113,6 +120,23 @@ def sources_of(args: argparse.Namespace) -> list[Source]:
             options["unverified"] = True
         sources.append(Source(name, tuple(sorted(options.items()))))
     return sources
+
+
+def who_works(args: argparse.Namespace, device: str) -> tuple[int, int]:
+    """Return how many processes do the runs, and, if none but this one, how many runs at once."""
+    gpu = device == "cuda"
+    at_once = args.at_once or (AT_ONCE if gpu else 1)
+    if args.at_once is not None and args.at_once < 1:
+        raise InputError(f"--at-once {args.at_once}: expected 1 or more.")
+    if args.at_once is not None and args.workers:
+        raise InputError(f"--at-once {args.at_once} is for one process: leave out --workers.")
+    if at_once > 1 and not gpu:
+        raise InputError(
+            f"--at-once {at_once} is for a GPU (--device cuda); for a CPU's cores: --workers."
+        )
+    if args.workers is None:
+        return 0 if gpu else available_cores(), at_once
+    return args.workers, at_once
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
@@ -187,19 +211,17 @@ def seconds_of_an_epoch(job: Job, how: How) -> float:
     small = data.reduced(min(len(data.y_train), 5 * experiment.batch_size), None, 0)
     small = dataclasses.replace(small, X_test=small.X_test[:200], y_test=small.y_test[:200])
     device = get_device(how.device, how.kernels, how.threads)
-    run = Run(experiment.plan(*experiment.runs()[0][1:]), small, device)
-    X, y = (
-        device.asarray(run.prepare(small.X_train[:100])),
-        device.asarray(small.y_train[:100]),
-    )
+    plan = experiment.plan(*experiment.runs()[0][1:])
+    run = Run(dataclasses.replace(plan, rate=0.0), small, device)
     with threadpool_limits(how.threads):
-        step(run.network, run.optimizer, X, y)
+        run.train_epoch(1)
         start = time.perf_counter()
-        for _ in range(5):
-            step(run.network, run.optimizer, X, y)
-        training = (time.perf_counter() - start) / 5
+        run.train_epoch(1)
+        training = (time.perf_counter() - start) / run.steps_per_epoch(1)
+        ((X, _),) = run.feeds["train"].batches([experiment.batch_size])
         start = time.perf_counter()
         run.network.forward(X, train=True)  # takes about as long as one to evaluate
+        device.synchronize()
         testing = time.perf_counter() - start
     samples = experiment.train_limit or len(data.y_train)
     moments = 20 if experiment.condition.bn else 0
@@ -243,10 +265,11 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     args.out = args.out.absolute()  # workers may have other working folders
-    workers = available_cores() if args.workers is None else args.workers
     how = How(args.device, args.kernels, args.threads, args.keep_weights)
     try:
         device = get_device(args.device, args.kernels, args.threads) if not args.scheduler else None
+        how = dataclasses.replace(how, device=device.name) if device else how
+        workers, at_once = who_works(args, how.device)
         experiments = experiments_of(args)
         jobs = jobs_of(experiments, args.out)
         check(args.out, experiments)
@@ -261,7 +284,7 @@ def main(argv: list[str] | None = None) -> int:
         args.out.mkdir(parents=True, exist_ok=True)
         display, start = Display(sweep, args.quiet), time.perf_counter()
         if workers == 0 and not args.scheduler:
-            run_here(sweep, display)
+            run_side_by_side(sweep, display, at_once) if at_once > 1 else run_here(sweep, display)
         elif sweep.left:
             run_on_cluster(sweep, display, workers=workers, address=args.scheduler)
         sweep.finish()

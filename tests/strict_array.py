@@ -20,7 +20,7 @@ FUNCTIONS = (
     "abs arange arctan2 ascontiguousarray empty empty_like exp full isfinite log maximum"
     " may_share_memory minimum ones sign sqrt stack tile where zeros"
 ).split()
-METHODS = "argmax astype copy fill max mean min ravel reshape sum transpose".split()
+METHODS = "argmax astype copy fill max mean min ravel reshape std sum transpose".split()
 ATTRIBUTES = "T dtype flags ndim shape size".split()
 OPERATORS = "add sub mul truediv floordiv pow matmul and or xor".split()
 COMPARISONS = "lt le eq ne gt ge".split()

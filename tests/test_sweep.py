@@ -1,6 +1,7 @@
 """Sweeps: every run once, whatever happens to those who do them."""
 
 import builtins
+import contextlib
 import json
 import os
 import signal
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import slow_folder
+from cpp_device import COMPILER, CppDevice
 from minibp_datasets import registry
 from threadpoolctl import threadpool_limits
 
@@ -31,7 +33,8 @@ from minibp.sweep import (
     locked,
     work,
 )
-from minibp.workers import run_here, run_on_cluster
+from minibp.train import Run
+from minibp.workers import run_here, run_on_cluster, run_side_by_side
 
 ROOT = Path(__file__).parents[1]
 DATA = "synthetic:mnist,classes=3,train=60,test=30"
@@ -75,6 +78,94 @@ def test_the_jobs_of_the_papers_grid(tmp_path):
     found = jobs_of(experiments, tmp_path)
     assert len(found) == 35 * 5 + 5  # uSF+BM has a second batch schedule
     assert len({job.place for job in found}) == len(found)
+
+
+@pytest.fixture
+def gpu(monkeypatch):
+    """Jobs for device "cuda" get a stand-in each."""
+    if COMPILER is None:
+        pytest.skip("needs a C++ compiler")
+    made = []
+
+    def get_device(name, *_):
+        assert name == "cuda"
+        made.append(CppDevice())
+        return made[-1]
+
+    monkeypatch.setattr("minibp.sweep.get_device", get_device)
+    return made
+
+
+def on_gpu(folder, **options):
+    return Sweep(jobs(folder, **options), registry.load, How(device="cuda"))
+
+
+def test_runs_side_by_side_on_a_gpu_are_those_one_by_one(tmp_path, gpu, monkeypatch):
+    heads = ("frSF+BN+BM", "brSF-25")
+    run_here(on_gpu(tmp_path / "one", heads=heads), quiet)
+    together, seen = threading.Barrier(4, timeout=60), []
+    advance = Run.advance
+
+    def all_at_once(self, *rest):
+        if not self.history:
+            together.wait()  # or it raises: four are in their first epoch
+        return advance(self, *rest)
+
+    monkeypatch.setattr(Run, "advance", all_at_once)
+    watch = lambda sweep: seen.append(sweep.progress.running)  # noqa: E731
+    run_side_by_side(on_gpu(tmp_path / "four", heads=heads), watch, 4)
+    assert max(seen) == 4
+    assert numbers(tmp_path / "one") == numbers(tmp_path / "four")
+    assert len(gpu) == 8  # a stream for each run
+    records = [
+        json.loads(path.read_text()) for path in (tmp_path / "four").rglob("rate-*/run.json")
+    ]
+    assert [record["launches"] for record in records] == ["one a step"] * 4
+
+
+def test_more_runs_than_fit_side_by_side_and_one_that_fails(tmp_path, gpu, monkeypatch):
+    sweep = on_gpu(tmp_path, factors=(1, 0.1, 0.01), epochs=1)
+    broken = next(iter(sweep.left.values())).place
+    advance = Run.advance
+
+    def breaking(self, *rest):
+        if self.plan.rate == 5e-4 and self.plan.condition == Condition():
+            raise OSError("no space left")
+        return advance(self, *rest)
+
+    monkeypatch.setattr(Run, "advance", breaking)
+    run_side_by_side(sweep, quiet, 2)
+    assert (sweep.progress.done, sweep.progress.failed) == (len(sweep.jobs) - 1, 1)
+    assert "no space left" in (broken / "error.json").read_text()
+
+
+def test_runs_of_others_are_waited_for_side_by_side(tmp_path, gpu, monkeypatch):
+    monkeypatch.setattr("minibp.workers.PAUSE", 0.01)
+    sweep = on_gpu(tmp_path, heads=("SGD",), epochs=1)
+    first = next(iter(sweep.left.values()))
+    first.place.mkdir(parents=True)
+    with contextlib.ExitStack() as stack:
+        assert stack.enter_context(locked(first.place / "lock"))
+
+        def release(sweep):
+            if sweep.progress.done == 1:
+                stack.close()
+
+        run_side_by_side(sweep, release, 2)
+    assert sweep.progress.done == 2
+
+
+def test_an_interrupt_ends_the_runs_side_by_side_at_their_next_step(tmp_path, gpu):
+    sweep = on_gpu(tmp_path, epochs=1000)
+
+    def interrupt(sweep):
+        if list(tmp_path.rglob("checkpoint.h5")):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        run_side_by_side(sweep, interrupt, 2)
+    assert not list(tmp_path.rglob("error.json"))
+    assert sweep.progress.done == 0
 
 
 def test_a_sweep_in_this_process(tmp_path):
@@ -160,9 +251,9 @@ def test_two_sweeps_on_one_folder_do_each_run_once(tmp_path, monkeypatch):
     begun = []
     do_run = module.do_run
 
-    def counted(place, *arguments):
+    def counted(place, *arguments, **options):
         begun.append(place)
-        return do_run(place, *arguments)
+        return do_run(place, *arguments, **options)
 
     monkeypatch.setattr(module, "do_run", counted)
     both = [sweep(tmp_path), sweep(tmp_path)]

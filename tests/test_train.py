@@ -36,6 +36,10 @@ def finish(run):
     return run
 
 
+def batches(run, epoch):
+    return run.feeds["train"].batches(*run._batches("shuffle", epoch))
+
+
 def weights(run):
     device = run.device
     arrays, _ = run.state()
@@ -185,7 +189,7 @@ def test_the_sum_is_the_mean_at_a_rate_times_the_batch_size(toy):
 @pytest.mark.parametrize(("last", "sizes"), [("keep", [25, 25, 10]), ("drop", [25, 25])])
 def test_the_last_batch(toy, last, sizes):
     run = Run(plan(batch=25, settings={"last_batch": last}), toy)
-    assert [len(y) for _, y in run._train_batches("shuffle", 1)] == sizes
+    assert [len(y) for _, y in batches(run, 1)] == sizes
     assert run.steps_per_epoch(1) == len(sizes)
 
 
@@ -193,7 +197,7 @@ def test_every_epoch_sees_every_sample_once_in_a_new_order(toy):
     run = Run(plan("SGD", settings={"preprocess": "none"}), toy)
     orders = []
     for epoch in (1, 2):
-        X = np.concatenate([X for X, _ in run._train_batches("shuffle", epoch)])
+        X = np.concatenate([X for X, _ in batches(run, epoch)])
         assert sorted(map(bytes, X)) == sorted(map(bytes, toy.X_train.astype("float32")))
         orders.append(list(map(bytes, X)))
     assert orders[0] != orders[1]
@@ -201,7 +205,7 @@ def test_every_epoch_sees_every_sample_once_in_a_new_order(toy):
 
 def test_the_batches_are_the_same_under_every_condition(toy):
     a, b = (Run(plan(head), toy) for head in ("SGD", "brSF-50+BN+BM"))
-    pairs = zip(a._train_batches("shuffle", 1), b._train_batches("shuffle", 1), strict=True)
+    pairs = zip(batches(a, 1), batches(b, 1), strict=True)
     for (X, y), (U, z) in pairs:
         np.testing.assert_array_equal(X, U)
         np.testing.assert_array_equal(y, z)

@@ -99,7 +99,7 @@ def test_all_of_the_papers_conditions_by_default(run):
 def test_a_failed_run_is_told_at_the_end(run, tmp_path, monkeypatch):
     from minibp import sweep as module
 
-    def broken(place, *_):
+    def broken(place, *_, **__):
         raise RuntimeError("no room")
 
     monkeypatch.setattr(module, "do_run", broken)

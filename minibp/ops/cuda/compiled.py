@@ -14,7 +14,7 @@ import numpy as np
 from minibp.device import Array, Device, namespace
 from minibp.errors import InputError
 from minibp.ops.cuda.blas import Blas
-from minibp.ops.update import KEEP, Feedback, Update
+from minibp.ops.update import FROZEN, KEEP, Feedback, Update
 from minibp.ops.window import Padding, Pair, output_size
 
 THREADS = 256  # of a block
@@ -175,7 +175,8 @@ class CudaOps:
             w = update.w
             feedback = update.feedback or Feedback(KEEP, w)
             key, step = feedback.stream or (NO_KEY, self.step.value)
-            self.rate.set(update.rate)
+            if update.setting != FROZEN:
+                self.rate.set(update.rate)
             self.step.set(step)
             M, S = (w if array is None else array for array in (feedback.M, feedback.S))
             self.launch(

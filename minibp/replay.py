@@ -1,0 +1,125 @@
+"""A training step as one launch: a GPU records it once, and does it again and again.
+
+What a step needs to be told, the learning rate, its number and its batch's place, it reads from the
+GPU's memory; what it writes is where the next step looks for it.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from minibp import feedback
+from minibp.device import Array
+from minibp.feedback import BatchwiseRandomMagnitude
+from minibp.network import Network
+from minibp.optim import Optimizer
+from minibp.update import settle
+
+
+class Replay:
+    """Does the steps of a run: of each batch size the first one launch by launch, which compiles
+    the kernels, the second by recording it, all later ones by replaying that.
+
+    launch  does all that is to be done on the device for a step of B samples
+
+    `reason` says why steps are not replayed, if they are not.
+    """
+
+    def __init__(self, network: Network, optimizer: Optimizer, launch: Callable[[int], None]):
+        self.network, self.optimizer, self.launch = network, optimizer, launch
+        self.reason = why_not(network, optimizer)
+        self._seen: set[int] = set()
+        self._graphs: dict[int, Callable[[], None]] = {}
+        self._places: list[Any] = []  # the arrays that the graphs know
+
+    def begin(self) -> None:
+        """Forget the graphs if arrays that they know are no longer the network's, as after a V by
+        hand. To be called when anything else may have been at work."""
+        if not _same(self._known(), self._places):
+            self._seen, self._graphs = set(), {}
+
+    def step(self, B: int) -> None:
+        """Do a step on B samples."""
+        ops, network = self.network.ops, self.network
+        ops.rate.set(self.optimizer.rate)
+        ops.step.set(network.updates + 1)
+        if B in self._seen and B not in self._graphs and not self.reason:
+            self._record(B)
+        if B in self._graphs:
+            self._graphs[B]()
+            settle(network)
+            return
+        before = self._arrays()
+        if self._graphs:  # of other sizes, which know where the arrays are
+            self._launch_in_place(B, before)
+            self._bind(before)
+        else:
+            self.launch(B)
+        self._seen.add(B)
+        self._places = self._known()
+
+    def _record(self, B: int) -> None:
+        before, updates = self._arrays(), self.network.updates
+        try:
+            self._graphs[B] = self.network.device.record(lambda: self._launch_in_place(B, before))
+        except Exception as error:  # of whatever kind: nothing was done yet
+            self.reason = f"{type(error).__name__}: {error}"
+        finally:
+            self.network.updates = updates
+            self._bind(before)
+
+    def _launch_in_place(self, B: int, before: dict) -> None:
+        """Do a step, and copy what it made anew to where the next replay looks for it."""
+        told = self._told()
+        self.launch(B)
+        if self._told() != told:
+            raise RuntimeError("the step itself changed its learning rate or its number")
+        for key, array in self._arrays().items():
+            if array is not before[key]:
+                before[key][...] = array
+
+    def _told(self) -> tuple[float, float]:
+        return self.network.ops.rate.value, self.network.ops.step.value
+
+    def _arrays(self) -> dict[tuple[str, Any], Array]:
+        """Return what a step may bind to other arrays: every V in use, and what momentum keeps."""
+        layers = self.network.weighted[1:]  # the backward ends above the first
+        arrays: dict[tuple[str, Any], Array] = {("V", layer): layer.V for layer in layers}
+        return arrays | {("memory", key): m for key, m in self.optimizer.memory.items()}
+
+    def _known(self) -> list[Any]:
+        """Return the arrays whose places must not change between replays."""
+        network = self.network
+        fixed = [layer.params[name] for layer in network.layers for name in layer.params]
+        drawn = [array for arrays in network.drawn.values() for array in arrays.values()]
+        return [*self._arrays().values(), *fixed, *drawn]
+
+    def _bind(self, arrays: dict[tuple[str, Any], Array]) -> None:
+        for (kind, key), array in arrays.items():
+            if kind == "memory":
+                self.optimizer.memory[key] = array
+            elif key.V is not array:
+                key.V = array
+
+
+def why_not(network: Network, optimizer: Optimizer) -> str:
+    """Return why a network's steps cannot be replayed, or "" if they can.
+
+    A replay repeats what the device did. What the host would do at each step is not repeated: so a
+    rule of a user's has to say `replayable = True`, which promises that V depends on the arguments
+    of its `V` alone.
+    """
+    rule = network.rule
+    if not hasattr(network.device, "record"):
+        return f"device {network.device.name!r} does not record"
+    if type(optimizer).step is not Optimizer.step or type(network) is not Network:
+        return "the optimizer or the network is of a class of its own"
+    if rule is not None and rule.redraw == "batch" and type(rule) is not BatchwiseRandomMagnitude:
+        return f"rule {type(rule).__name__} draws on the host after each update"
+    ours = type(rule).__module__ == feedback.__name__
+    if rule is not None and not ours and not vars(type(rule)).get("replayable"):
+        return f"rule {type(rule).__name__} does not say replayable = True"
+    return ""
+
+
+def _same(a: list[Any], b: list[Any]) -> bool:
+    return len(a) == len(b) and all(x is y for x, y in zip(a, b, strict=True))
