@@ -105,6 +105,12 @@ class CudaDevice(Device):
         self.xp = cupy
         self.stream = cupy.cuda.Stream(non_blocking=True)  # no other kind can be recorded
 
+    def describe(self) -> dict[str, Any]:
+        runtime = self.xp.cuda.runtime
+        gpu = runtime.getDeviceProperties(runtime.getDevice())["name"].decode()
+        own = {"name": self.name, "kernels": self.kernels, "gpu": gpu}
+        return own | {"cupy": self.xp.__version__, "cuda": runtime.runtimeGetVersion()}
+
     def compile(self, source: str, **defines: str) -> Callable[[str], Callable]:
         """Return what gives a kernel of CUDA C by its name, to be called with (blocks,), (threads,)
         and its arguments: arrays, whole numbers (int32) and floats (double)."""

@@ -106,7 +106,7 @@ class Run:
         self.streams = Streams(plan.seed)
         self.feeds, self.replay = self._feed(), None
         if isinstance(self.feeds["train"], ResidentFeed):
-            self.replay = Replay(self.network, self.optimizer, self._launch)
+            self.replay = Replay(self.network, self.optimizer, self.launch_step)
         self.history: list[dict[str, Any]] = []
         self.diverged_epoch: int | None = None
 
@@ -244,18 +244,22 @@ class Run:
 
     def _resident_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
         """The same where the samples are on the device."""
-        feed, ops = self.feeds["train"], self.network.ops
+        feed = self.feeds["train"]
         feed.begin(order)
         self.replay.begin()
         for size in sizes:
-            self.replay.step(size)
-            feed.start.value += size  # as `tick` did in the device's memory
-            ops.step.value += 1
+            self.resident_step(size)
             on_step(None)
         return feed.total.reshape(())
 
-    def _launch(self, size: int) -> None:
-        """Have the device do a step, from its batch to its loss."""
+    def resident_step(self, size: int) -> None:
+        """Do a step on the next samples of those on the device."""
+        self.replay.step(size)
+        self.feeds["train"].start.value += size  # as `tick` did in the device's memory
+        self.network.ops.step.value += 1
+
+    def launch_step(self, size: int) -> None:
+        """Have the device do all of a step, from its batch to its loss."""
         feed = self.feeds["train"]
         X, labels = feed.next(size)
         E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)

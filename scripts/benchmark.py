@@ -16,9 +16,10 @@ import time
 from pathlib import Path
 
 import numpy as np
+from workload import CLASSES, batch_of, step_flop, title
 
 from minibp.conditions import Condition
-from minibp.device import KERNELS, get_device
+from minibp.device import KERNELS, Device, get_device
 from minibp.errors import InputError, unknown
 from minibp.files import write_json
 from minibp.losses import softmax_cross_entropy
@@ -31,7 +32,6 @@ from minibp.settings import Settings
 from minibp.train import step
 from minibp.update import update
 
-CLASSES = {"mnist": 10, "cifar": 10, "svhn": 10, "image119": 102, "timit": 80}
 TURN = 0.1
 SYMMETRIC = ("eager", "channels_last")
 ASYMMETRIC = ("asymmetric", "asymmetric_channels_last")
@@ -48,6 +48,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--networks", nargs="+", default=list(NETWORKS), metavar="NAME", help=", ".join(NETWORKS))
+    add("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
+    add("--tf32", action="store_true", help="on a GPU: matrix products, and PyTorch's too, in TF32")
     add("--against", choices=("torch",), help="compare with PyTorch (pip install '.[torch]')")
     add("--compile", action="store_true", help="torch.compile, too: half a minute more a network")
     add("--whole-runs", action="store_true", help="also time digits (65 epochs) and an MNIST epoch")
@@ -61,13 +63,6 @@ def build_parser() -> argparse.ArgumentParser:
     add("--data-dir", type=Path, help="folder with MNIST's files, for --whole-runs")
     add("--child", help=argparse.SUPPRESS)
     return parser
-
-
-def batch_of(name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return random inputs (B, …), float32, and labels."""
-    rng = np.random.default_rng(0)
-    X = rng.standard_normal((size, *input_shape(name)), np.float32)
-    return X, rng.integers(0, CLASSES[name], size)
 
 
 class Ours:
@@ -107,11 +102,6 @@ class Ours:
                 d = timed(name, units[k].backward, d, need_dX=k > first)
             timed("update", update, self.net, self.optimizer)
         return {name: statistics.median(values) for name, values in times.items()}
-
-
-def title(unit) -> str:
-    """Return a unit's name: of a block its first layer's."""
-    return members(unit)[0].name
 
 
 def make(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace, size: int):
@@ -201,30 +191,6 @@ def gemm_ceiling(args: argparse.Namespace) -> float:
     return best
 
 
-def step_flop(work: Ours) -> float:
-    """Return the products and sums of a step's matrix products if done directly: dW as many as the
-    forward, dX as many again but for the first layer."""
-    flop, x = 0.0, work.X
-    for unit in work.net.units:
-        layer = members(unit)[0]
-        y = unit.forward(x, train=True)
-        if layer in work.net.weighted:
-            positions = len(x)
-            if layer.W.ndim == 4:
-                kh, kw = layer.W.shape[:2]
-                height, width = (
-                    (x.shape[k] + layer.padding[2 * k - 2] + layer.padding[2 * k - 1] - size)
-                    // layer.stride
-                    + 1
-                    for k, size in ((1, kh), (2, kw))
-                )
-                positions *= height * width
-            passes = 2 if layer is work.net.weighted[0] else 3
-            flop += passes * 2 * positions * layer.W.size
-        x = y
-    return flop
-
-
 def measure(name: str, bn: bool, bm: bool, ceiling: float, args: argparse.Namespace) -> dict:
     """Return a row of the table."""
     steps = {
@@ -244,7 +210,10 @@ def measure(name: str, bn: bool, bm: bool, ceiling: float, args: argparse.Namesp
             variant: [float(q) for q in np.percentile(values, [10, 90])]
             for variant, values in times.items()
         },
-        "share_of_gemm_ceiling": step_flop(steps["minibp"]) / ours / 1e6 / ceiling,
+        "share_of_gemm_ceiling": step_flop(steps["minibp"].net, steps["minibp"].X)
+        / ours
+        / 1e6
+        / ceiling,
         "parts_ms": steps["minibp"].parts(10),
     }
     if medians:
@@ -316,24 +285,27 @@ def scaling(args: argparse.Namespace) -> list[dict]:
 
 
 def whole_runs(args: argparse.Namespace) -> dict[str, float]:
-    """Return the seconds of the main job, and of one MNIST epoch."""
+    """Return the seconds of the main job, of MNIST epochs, and on a GPU of whole runs."""
     import tempfile
 
-    threads = ["--threads", str(args.threads)] if args.threads else []
+    given = ["--device", args.device, "--kernels", args.kernels]
+    given += ["--threads", str(args.threads)] if args.threads else []
+    place = ["--data-dir", str(args.data_dir)] if args.data_dir else []
     script, seconds = Path(__file__).with_name("train.py"), {}
+    one = ["--condition", "frSF+BN+BM", "--rate-factors", "0.1"]
     jobs = {
         "digits, 65 epochs, 5 rates": ["--feedback", "frSF", "--bn", "--bm"],
-        "MNIST, 1 epoch, 1 rate": [
-            *("--dataset", "mnist", "--epochs", "1", "--rate-factors", "0.1"),
-            *("--condition", "frSF+BN+BM"),
-            *(["--data-dir", str(args.data_dir)] if args.data_dir else []),
-        ],
+        "MNIST, 1 epoch, 1 rate": ["--dataset", "mnist", "--epochs", "1", *one, *place],
     }
+    if args.device == "cuda":
+        jobs["MNIST, 65 epochs, 1 rate"] = ["--dataset", "mnist", *one, *place]
+        made = "synthetic:cifar,classes=10,train=50000,test=10000"
+        jobs["CIFAR's size, 65 epochs, 1 rate"] = ["--dataset", made, *one]
     for name, flags in jobs.items():
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, script, "--quiet", "--out", f"{folder}/out", *flags]
+            command = [sys.executable, script, "--quiet", "--out", f"{folder}/out", *flags, *given]
             start = time.perf_counter()
-            subprocess.run([*command, "--kernels", args.kernels, *threads], check=True)
+            subprocess.run(command, check=True)
             seconds[name] = time.perf_counter() - start
         print(f"{name}: {seconds[name]:.1f} s", flush=True)
     return seconds
@@ -349,7 +321,9 @@ def main(argv: list[str] | None = None) -> int:
         for name in args.networks:
             if name not in NETWORKS:
                 raise unknown("network", name, NETWORKS)
-        device = get_device("cpu", args.kernels, args.threads)
+        device = get_device(args.device, args.kernels, args.threads)
+        if args.tf32 and args.device == "cpu":
+            raise InputError("--tf32 is for a GPU: --device cuda.")
         Condition(args.feedback)  # raises for an unknown rule
         if args.batch_size < 1:
             raise InputError(f"batch size {args.batch_size}: expected 1 or more.")
@@ -358,6 +332,25 @@ def main(argv: list[str] | None = None) -> int:
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    result = on_gpu(args) if args.device == "cuda" else on_cpu(args, device)
+    if args.whole_runs:
+        print("\nWhole runs:")
+        result["whole_runs_s"] = whole_runs(args)
+    result["versions"] = versions()
+    if args.json:
+        write_json(args.json, result)
+    return 0
+
+
+def on_gpu(args: argparse.Namespace) -> dict:
+    """Print the tables of a GPU, and return everything that was measured."""
+    import benchmark_gpu
+
+    return benchmark_gpu.main(args)
+
+
+def on_cpu(args: argparse.Namespace, device: Device) -> dict:
+    """Print the tables of a CPU, and return everything that was measured."""
     ceiling = gemm_ceiling(args)
     print(
         f"{device.kernels} kernels, {device.threads} threads, batch {args.batch_size}, "
@@ -368,7 +361,6 @@ def main(argv: list[str] | None = None) -> int:
     result = {
         "gemm_gflops": ceiling,
         "device": device.describe(),
-        "versions": versions(),
         "rows": [],
     }
     for name in args.networks:
@@ -382,12 +374,7 @@ def main(argv: list[str] | None = None) -> int:
     if args.scaling:
         print("\nGrowth, BN and BM:")
         result["scaling"] = scaling(args)
-    if args.whole_runs:
-        print("\nWhole runs:")
-        result["whole_runs_s"] = whole_runs(args)
-    if args.json:
-        write_json(args.json, result)
-    return 0
+    return result
 
 
 def _has(module: str) -> bool:

@@ -122,24 +122,52 @@ def network(name, classes, bn, asymmetric):
 
 
 class Step:
-    """One training step on a batch X (B, H, W, C) with labels, Eq. 3's Setting 0 or 1."""
+    """One training step on a batch X (B, H, W, C) with labels, Eq. 3's Setting 0 or 1.
 
-    def __init__(self, name, classes, X, labels, *, bn, bm, variant, threads):
+    place  "cpu", or "cuda": there a variant that ends in "graph" is one CUDA graph
+    """
+
+    def __init__(
+        self, name, classes, X, labels, *, bn, bm, variant, threads=1, place="cpu", tf32=False
+    ):
         torch.set_num_threads(threads)
         torch.manual_seed(0)
-        net = network(name, classes, bn, variant.startswith("asymmetric"))
-        self.X, self.labels, self.bm = torch.from_numpy(X), torch.from_numpy(labels), bm
+        torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = tf32
+        torch.backends.cudnn.benchmark = True
+        net = network(name, classes, bn, variant.startswith("asymmetric")).to(place)
+        self.X, self.labels = torch.from_numpy(X).to(place), torch.from_numpy(labels).to(place)
+        self.bm = bm
         if X.ndim == 4:
             self.X = self.X.permute(0, 3, 1, 2).contiguous()
-            if variant.endswith("channels_last"):
+            if "channels_last" in variant:
                 net = net.to(memory_format=torch.channels_last)
                 self.X = self.X.contiguous(memory_format=torch.channels_last)
         self.feedback = [layer for layer in net if isinstance(layer, Weighted) and layer.asymmetric]
         self.optimizer = torch.optim.SGD(net.parameters(), lr=5e-6, momentum=0.9, weight_decay=5e-4)
         self.parameters = list(net.parameters())
         self.net = torch.compile(net) if variant == "compile" else net
+        self.graph = self.record() if variant.endswith("graph") else None
 
     def __call__(self):
+        if self.graph is None:
+            self.launch()
+        else:
+            self.graph.replay()
+
+    def record(self):
+        """Return the step as a CUDA graph, after some steps on a stream aside."""
+        aside = torch.cuda.Stream()
+        aside.wait_stream(torch.cuda.current_stream())
+        with torch.cuda.stream(aside):
+            for _ in range(3):
+                self.launch()
+        torch.cuda.current_stream().wait_stream(aside)
+        graph = torch.cuda.CUDAGraph()
+        with torch.cuda.graph(graph):
+            self.launch()
+        return graph
+
+    def launch(self):
         self.optimizer.zero_grad(set_to_none=True)
         F.cross_entropy(self.net(self.X), self.labels).backward()
         if self.bm:

@@ -168,7 +168,7 @@ def with_rule(rule, run):
     run.network.rule = rule
     run.network._draw()
     run.network.apply_rule()
-    run.replay = type(run.replay)(run.network, run.optimizer, run._launch)
+    run.replay = type(run.replay)(run.network, run.optimizer, run.launch_step)
     return run
 
 
@@ -212,11 +212,11 @@ def test_what_cannot_be_recorded_is_launched_with_the_reason(monkeypatch):
 
 
 def test_a_step_that_writes_its_own_number_is_not_replayed(monkeypatch):
-    def careless(self, size, launch=Run._launch):
+    def careless(self, size, launch=Run.launch_step):
         launch(self, size)
         self.network.ops.step.set(self.network.ops.step.value + 5)
 
-    monkeypatch.setattr(Run, "_launch", careless)
+    monkeypatch.setattr(Run, "launch_step", careless)
     run = a_run("frSF", epochs=1)
     run.advance()
     assert "changed its learning rate or its number" in run.launches

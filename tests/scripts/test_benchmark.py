@@ -1,16 +1,13 @@
 """The benchmark's form; its numbers are for people to judge."""
 
-import importlib.util
 import json
 import sys
-from pathlib import Path
+import time
 
+import benchmark
+import benchmark_gpu
 import pytest
-
-SCRIPT = Path(__file__).parents[2] / "scripts" / "benchmark.py"
-spec = importlib.util.spec_from_file_location("benchmark_script", SCRIPT)
-benchmark = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(benchmark)
+from cpp_device import COMPILER, CppDevice
 
 
 @pytest.fixture
@@ -44,7 +41,61 @@ def test_the_work_of_a_step_by_hand():
     mnist = benchmark.Ours("mnist", *benchmark.batch_of("mnist", 2), bn=False, bm=False, args=args)
     conv1, conv2 = 2 * 24 * 24 * 25 * 20, 2 * 8 * 8 * 500 * 50
     fc = 2 * (800 * 500 + 500 * 10)
-    assert benchmark.step_flop(mnist) == 2 * (2 * conv1 + 3 * conv2 + 3 * fc)
+    assert benchmark.step_flop(mnist.net, mnist.X) == 2 * (2 * conv1 + 3 * conv2 + 3 * fc)
+
+
+class WallClock:
+    """In place of CUDA events."""
+
+    def __init__(self, device):
+        pass
+
+    def time(self, work, times):
+        start = time.perf_counter()
+        for _ in range(times):
+            work()
+        return 1e3 * (time.perf_counter() - start) / times
+
+
+@pytest.fixture
+def on_stand_in(monkeypatch):
+    if COMPILER is None:
+        pytest.skip("needs a C++ compiler")
+    monkeypatch.setattr(benchmark_gpu, "Clock", WallClock)
+    for module in (benchmark, benchmark_gpu):
+        monkeypatch.setattr(module, "get_device", lambda *_: CppDevice())
+    for name, value in {"STEPS": 2, "SIDE": 64, "COPIED": 1 << 12, "BATCHES": 2}.items():
+        monkeypatch.setattr(benchmark_gpu, name, value)
+
+
+def test_the_tables_of_a_gpu(tmp_path, on_stand_in, capsys):
+    path = tmp_path / "speed.json"
+    flags = ["--device", "cuda", "--networks", "timit", "--batch-size", "3", "--seconds", "0.01"]
+    assert benchmark.main([*flags, "--tf32", "--json", str(path)]) == 0
+    result, out = json.loads(path.read_text()), capsys.readouterr().out
+    assert len(result["rows"]) == 4
+    for row in result["rows"]:
+        assert row["how"] == "one a step"
+        assert set(row["ms"]) == {"minibp", "minibp, launches"}
+        assert row["share_of_gemm_ceiling"] > 0
+        assert row["share_of_copy_ceiling"] > 0
+    plain, _, bn, _ = (row["launches"]["minibp"] for row in result["rows"])
+    assert 10 < plain < bn
+    assert result["tf32"] is True
+    assert "five" in out
+    assert "TF32; matrix products reach" in out
+
+
+def test_what_a_step_on_a_gpu_moves_by_hand(on_stand_in):
+    args = benchmark.build_parser().parse_args(["--device", "cuda", "--batch-size", "3"])
+    args.clock = WallClock
+    work = benchmark_gpu.Ours("timit", False, False, args, CppDevice(), True)
+    launches, size, flop = work.counts()
+    weights = 1845 * 512 + 512 * 256 + 256 * 80
+    assert flop == 2 * 3 * (2 * 1845 * 512 + 3 * (512 * 256 + 256 * 80))
+    # W and dW are read and written by products; W, dW, momentum, M and V by the update.
+    assert 7 * 4 * weights < size < 10 * 4 * weights
+    assert launches == work.counts()[0]
 
 
 @pytest.mark.parametrize(
@@ -54,6 +105,7 @@ def test_the_work_of_a_step_by_hand():
         (["--batch-size", "0"], "batch size 0"),
         (["--threads", "0"], "threads 0"),
         (["--feedback", "frfs"], "did you mean 'frSF'"),
+        (["--tf32"], "--tf32 is for a GPU"),
     ],
 )
 def test_bad_input(capsys, flags, message):
