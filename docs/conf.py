@@ -65,7 +65,9 @@ def help_of(name: str) -> str:
     spec = importlib.util.spec_from_file_location(f"minibp_docs_{name}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
+    sys.path.insert(0, str(path.parent))  # scripts import their neighbours
     spec.loader.exec_module(module)
+    sys.path.remove(str(path.parent))
     parser = module.build_parser()
     helps = [parser.format_help()]
     for action in parser._actions:

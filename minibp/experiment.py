@@ -207,15 +207,16 @@ def do_run(
         return read_json(written)
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "checkpoint.h5"
-    run = Run(plan, data, device)
-    state = checkpoint.load_latest(path)
-    if state is not None:
-        run.restore(*state)
-    begins(run)
-    while not run.finished:
-        run.advance(listener.step)
-        checkpoint.save(path, *run.state())
-        listener.epoch_ends(run)
+    with device.working():
+        run = Run(plan, data, device)
+        state = checkpoint.load_latest(path)
+        if state is not None:
+            run.restore(*state)
+        begins(run)
+        while not run.finished:
+            run.advance(listener.step)
+            checkpoint.save(path, *run.state())
+            listener.epoch_ends(run)
     record = results.run_record(
         factor, plan.rate, str(plan.batch_schedule), run.history, run.diverged_epoch
     ) | {"device": device.describe(), "versions": results.versions()}

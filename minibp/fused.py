@@ -2,9 +2,7 @@
 
 from typing import Any
 
-import numpy as np
-
-from minibp.device import Array
+from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Layer, Linear, MaxPool2D, ReLU
 
@@ -15,14 +13,15 @@ def fused_units(layers: list[Layer], ops: Any) -> list[Any]:
     """Return the layers, with each conv → (BN) → (ReLU) → pool and each fully connected → (BN) →
     (ReLU) made one Block.
 
-    Results are kept in memory of their own from step to step: an array that a layer returned, or a
-    gradient, is overwritten in the next step.
+    On a CPU results are kept in memory of their own from step to step: an array that a layer
+    returned, or a gradient, is overwritten in the next step.
     """
-    from minibp.ops.cpu.workspace import Workspace
-
     units, rest = [], list(layers)
-    for layer in layers:
-        layer.ops = type(ops)(ops.scratch, Workspace(ops.team))
+    if hasattr(ops, "scratch"):  # the CPU's
+        from minibp.ops.cpu.workspace import Workspace
+
+        for layer in layers:
+            layer.ops = type(ops)(ops.scratch, Workspace(ops.team))
     while rest:
         units.append(_block(rest) or rest[0])
         del rest[: len(getattr(units[-1], "layers", [None]))]
@@ -57,9 +56,9 @@ class Block:
         self.bn = next((layer for layer in layers if isinstance(layer, BatchNorm)), None)
         self._shape: tuple[int, ...] = ()  # of the last output
         relu = any(isinstance(layer, ReLU) for layer in layers)
-        self.ops = (
-            _conv_ops(layers, relu) if isinstance(layers[0], Conv2D) else _dense(layers, relu)
-        )
+        on_gpu = hasattr(self.weighted.ops, "device")
+        self.ops = _cuda_ops(layers, relu) if on_gpu else _cpu_ops(layers, relu)
+        self._fixed = self._one_and_zero()
 
     def forward(self, X: Array, *, train: bool) -> Array:
         """Return the last layer's output for X (B, H, W, C) or (B, I)."""
@@ -103,22 +102,35 @@ class Block:
     def _scale_and_shift(self) -> tuple[Array | None, Array | None]:
         if self.bn is None:
             return None, None
-        if self.bn.scale is None:
-            features, dtype = self.weighted.W.shape[-1:], self.weighted.W.dtype
-            return np.ones(features, dtype), np.zeros(features, dtype)
-        return self.bn.scale, self.bn.shift
+        return self._fixed if self.bn.scale is None else (self.bn.scale, self.bn.shift)
+
+    def _one_and_zero(self) -> tuple[Array, Array]:
+        W = self.weighted.W
+        xp = namespace(W)
+        return xp.ones(W.shape[-1], W.dtype), xp.zeros(W.shape[-1], W.dtype)
 
 
-def _conv_ops(layers: list[Layer], relu: bool) -> Any:
+def _pooling(layers: list[Layer]) -> tuple:
+    pool = layers[-1]
+    kind = "max" if isinstance(pool, MaxPool2D) else "avg"
+    return kind, pool.window, pool.stride, pool.padding
+
+
+def _cpu_ops(layers: list[Layer], relu: bool) -> Any:
+    if isinstance(layers[0], Linear):
+        from minibp.ops.cpu.dense import DenseOps
+
+        return DenseOps(layers[0].ops, relu)
     from minibp.ops.cpu.block import BlockOps, Pooling
 
-    conv, pool = layers[0], layers[-1]
-    kind = "max" if isinstance(pool, MaxPool2D) else "avg"
-    pooling = Pooling(kind, pool.window, pool.stride, pool.padding, relu)
-    return BlockOps(conv.ops, pooling, conv.stride, conv.padding)
+    conv = layers[0]
+    return BlockOps(conv.ops, Pooling(*_pooling(layers), relu), conv.stride, conv.padding)
 
 
-def _dense(layers: list[Layer], relu: bool) -> Any:
-    from minibp.ops.cpu.dense import DenseOps
+def _cuda_ops(layers: list[Layer], relu: bool) -> Any:
+    from minibp.ops.cuda.block import CudaBlock
 
-    return DenseOps(layers[0].ops, relu)
+    first = layers[0]
+    if isinstance(first, Linear):
+        return CudaBlock(first.ops, relu)
+    return CudaBlock(first.ops, relu, (first.stride, first.padding), _pooling(layers))

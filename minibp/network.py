@@ -88,13 +88,11 @@ class Network:
         """Let a compiled tier run layers as one where it can; on the plain one it changes nothing.
 
         For training: faster, and with less memory. What the fused layers hand to each other is then
-        None in a trace, and arrays of one step are overwritten in the next. (On a GPU, Eq. 3 and
-        the refresh of V become one; layers stay as they are.)
+        None in a trace, and on a CPU arrays of one step are overwritten in the next.
         """
         if self.ops is plain or self.fused:
             return
-        if hasattr(self.ops, "scratch"):  # the CPU's
-            self.units = fused_units(self.layers, self.ops)
+        self.units = fused_units(self.layers, self.ops)
         self.fused = True
 
     def refresh_feedback(self) -> None:

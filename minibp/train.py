@@ -211,7 +211,7 @@ class Run:
                 }
         return {name: HostFeed(self.device, X, y, prepare) for name, (X, y) in parts.items()}
 
-    def _batches(self, stream: str, epoch: int) -> tuple[list[int], np.ndarray]:
+    def batches_of(self, stream: str, epoch: int) -> tuple[list[int], np.ndarray]:
         """Return the sizes of an epoch's batches, and the order of the samples."""
         n, size = len(self.data.y_train), self.plan.batch_schedule.at(epoch)
         count = self.steps_per_epoch(epoch)
@@ -223,7 +223,7 @@ class Run:
     ) -> float:
         """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
         self.optimizer.rate = rate_at(epoch, self.plan.rate, self.plan.drops)
-        sizes, order = self._batches("shuffle", epoch)
+        sizes, order = self.batches_of("shuffle", epoch)
         steps = self._host_steps if self.replay is None else self._resident_steps
         mean = float(self.device.to_host(steps(sizes, order, on_step))) / sum(sizes)
         if not np.isfinite(mean):
@@ -269,7 +269,7 @@ class Run:
         if not self.network.batch_norms():
             return
         settings = self.plan.settings
-        sizes, order = self._batches("moments", epoch)
+        sizes, order = self.batches_of("moments", epoch)
 
         def batches() -> Iterator[Array]:
             left = settings.bn_batches
@@ -281,7 +281,7 @@ class Run:
         estimate_moments(self.network, batches(), settings.bn_alpha, settings.bn_average)
 
     def _diagnostic_batch(self, epoch: int) -> tuple[Array, Array]:
-        sizes, order = self._batches("shuffle", epoch)
+        sizes, order = self.batches_of("shuffle", epoch)
         (batch,) = self.feeds["train"].batches(sizes[:1], order)
         return batch
 

@@ -8,10 +8,13 @@ an error stands out, it is shown that decisions were flipped (a ReLU's at N ≈ 
 equals), by counting them, and by repeating the backward with the decisions of the double one.
 
 training: the same runs with both tiers, several seeds each: their final errors may differ by no
-more than seeds do.
+more than seeds do. With --device cuda a GPU's with the CPU's.
+
+steps: the losses of the first steps of one run, on the CPU and on the other device.
 """
 
 import argparse
+import itertools
 import statistics
 import sys
 from pathlib import Path
@@ -21,7 +24,7 @@ from minibp_datasets import registry
 from tqdm import tqdm
 
 from minibp.conditions import Condition
-from minibp.device import get_device
+from minibp.device import DTYPES, Device, get_device
 from minibp.errors import InputError
 from minibp.files import write_json
 from minibp.layers import MaxPool2D, ReLU
@@ -29,7 +32,7 @@ from minibp.losses import softmax_cross_entropy
 from minibp.models import NETWORKS, build_network, input_shape
 from minibp.schedule import BASE_RATE, BatchSchedule
 from minibp.settings import Settings
-from minibp.train import Plan, Run
+from minibp.train import Plan, Run, step
 
 # Each condition of the comparison with a rate factor at which it learns.
 CONDITIONS = {"SGD": 10.0, "BN+BM": 0.1, "frSF+BN+BM": 0.1, "RndF": 0.1}
@@ -42,7 +45,8 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("what", choices=("gradients", "training"))
+    parser.add_argument("what", choices=("gradients", "training", "steps"))
+    parser.add_argument("--device", default="cpu", help="of training and steps: cpu or cuda")
     parser.add_argument("--seeds", type=int, default=5, help="how many (default: 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
     gradients = parser.add_argument_group("gradients")
@@ -53,6 +57,13 @@ def build_parser() -> argparse.ArgumentParser:
     training.add_argument("--data-dir", type=Path)
     training.add_argument("--train-limit", type=int)
     training.add_argument("--epochs", type=int, default=3, help="(default: 3)")
+    steps = parser.add_argument_group("steps (of --dataset, too)")
+    steps.add_argument("--steps", type=int, default=100, help="how many (default: 100)")
+    steps.add_argument("--condition", default="frSF+BN+BM", help="(default: frSF+BN+BM)")
+    steps.add_argument("--dtype", choices=DTYPES, default="float32", help="(default: float32)")
+    steps.add_argument(
+        "--tolerance", type=float, default=1e-4, help="of a loss, relative (default: 1e-4)"
+    )
     return parser
 
 
@@ -129,16 +140,23 @@ def print_gradients(args: argparse.Namespace) -> list[dict]:
     return rows
 
 
+def tiers(args: argparse.Namespace) -> dict[str, Device]:
+    """Return the two devices that are compared, by name."""
+    if args.device == "cpu":
+        return {kernels: get_device("cpu", kernels) for kernels in ("plain", "compiled")}
+    return {"cpu": get_device("cpu"), args.device: get_device(args.device)}
+
+
 def print_training(args: argparse.Namespace) -> list[dict]:
     """Print and return the final test errors by condition and tier."""
-    data = registry.load(args.dataset, data_dir=args.data_dir)
-    rows = []
+    devices = tiers(args)
+    data, rows, (first, second) = registry.load(args.dataset, data_dir=args.data_dir), [], devices
     print(f"{data.note}; {args.epochs} epochs, {args.seeds} seeds; final test error in %\n")
-    print(f"{'condition':<12} {'plain':>16} {'compiled':>16} {'difference':>11} {'its error':>10}")
+    print(f"{'condition':<12} {first:>16} {second:>16} {'difference':>11} {'its error':>10}")
     for head, factor in CONDITIONS.items():
-        errors: dict[str, list[float]] = {"plain": [], "compiled": []}
-        jobs = [(seed, kernels) for seed in range(args.seeds) for kernels in errors]
-        for seed, kernels in tqdm(jobs, desc=head, leave=False, disable=None):
+        errors: dict[str, list[float]] = {name: [] for name in devices}
+        jobs = [(seed, name) for seed in range(args.seeds) for name in devices]
+        for seed, name in tqdm(jobs, desc=head, leave=False, disable=None):
             part = data.reduced(args.train_limit, None, seed)
             plan = Plan(
                 data.network,
@@ -148,19 +166,48 @@ def print_training(args: argparse.Namespace) -> list[dict]:
                 args.epochs,
                 seed=seed,
             )
-            run = Run(plan, part, get_device("cpu", kernels))
+            run = Run(plan, part, devices[name])
             while not run.finished:
                 run.advance()
-            errors[kernels].append(run.history[-1]["error"])
+            errors[name].append(run.history[-1]["error"])
         rows.append({"condition": head, "rate_factor": factor, **errors})
         print(f"{head:<12} {row_text(errors)}", flush=True)
+    return rows
+
+
+def print_steps(args: argparse.Namespace) -> list[dict]:
+    """Print and return the losses of the first steps on both devices, and how far they differ."""
+    data, losses = registry.load(args.dataset, data_dir=args.data_dir), {}
+    for name, device in tiers(args).items():
+        condition = Condition.parse(args.condition)
+        plan = Plan(
+            data.network, condition, BASE_RATE * 0.1, BatchSchedule(100), 1, dtype=args.dtype
+        )
+        run, losses[name] = Run(plan, data, device), []
+        epochs = itertools.count(1)
+        while len(losses[name]) < args.steps:
+            for X, labels in run.feeds["train"].batches(*run.batches_of("shuffle", next(epochs))):
+                E = step(run.network, run.optimizer, X, labels)
+                losses[name].append(float(device.to_host(E)))
+    (first, a), (second, b) = losses.items()
+    print(f"{data.note}; {args.condition}\n\nstep {first:>12} {second:>12}  difference, relative")
+    rows = []
+    for k, (x, y) in enumerate(zip(a[: args.steps], b, strict=False), start=1):
+        rows.append({"step": k, first: x, second: y, "difference": abs(x - y) / abs(x)})
+        if k <= 10 or k % 10 == 0:
+            print(f"{k:>4} {x:>12.7f} {y:>12.7f}  {rows[-1]['difference']:.1e}")
+    worst = max(row["difference"] for row in rows)
+    print(f"\nthe largest: {worst:.1e}; allowed: {args.tolerance:g}")
+    if not worst <= args.tolerance:
+        raise InputError("the losses differ by more than is allowed.")
     return rows
 
 
 def row_text(errors: dict[str, list[float]]) -> str:
     """Return means ± standard deviations, the mean of the differences seed by seed, and its
     standard error."""
-    differences = [a - b for a, b in zip(errors["compiled"], errors["plain"], strict=True)]
+    first, second = errors.values()
+    differences = [b - a for a, b in zip(first, second, strict=True)]
     cells = [
         f"{statistics.mean(errors[k]):>8.2f} ± {statistics.stdev(errors[k]):<5.2f}" for k in errors
     ]
@@ -174,7 +221,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.seeds < 2:
             raise InputError(f"seeds {args.seeds}: expected 2 or more, to see their spread.")
-        rows = print_gradients(args) if args.what == "gradients" else print_training(args)
+        do = {"gradients": print_gradients, "training": print_training, "steps": print_steps}
+        rows = do[args.what](args)
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

@@ -311,10 +311,11 @@ class Progress(Listener):
             self.bar.set_postfix_str(f"{epoch}, best {best:.2f} %")
 
 
-def device_text(device: dict) -> str:
-    """Return a record's device in words."""
+def device_text(device: dict, rates: list[dict]) -> str:
+    """Return a record's device in words, and how a GPU did its steps."""
     if device["name"] != "cpu":
-        return device["name"]
+        how = {f"launches: {rate['launches']}" for rate in rates if "launches" in rate}
+        return "; ".join([device.get("gpu", device["name"]), *sorted(how)])
     threads = f" on {device['threads']} threads" if device["kernels"] == "compiled" else ""
     return f"cpu, {device['kernels']} kernels{threads}"
 
@@ -329,7 +330,7 @@ def print_report(record: dict, folder: Path) -> None:
         + (f" ({held} more held out)" if held else "")
         + f", {data['test']} test samples; {record['settings']['epochs']} epochs, "
         f"network {record['settings']['network']}, seed {record['seed']}, "
-        f"{device_text(record['device'])}\n"
+        f"{device_text(record['device'], record['rates'])}\n"
     )
     print(results.table(record["rates"]))
     if record["honest_error"] is not None:

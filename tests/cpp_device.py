@@ -82,12 +82,11 @@ class CppDevice(StrictDevice):
 
     @contextlib.contextmanager
     def working(self):
-        assert self._queue == 7
-        self._queue = 8
+        before, self._queue = self._queue, 8
         try:
             yield
         finally:
-            self._queue = 7
+            self._queue = before
 
     def free_memory(self):
         return self.memory

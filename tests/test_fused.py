@@ -50,31 +50,43 @@ def close(a, b, like=None):
 
 def assert_same_pass(plain, fused, X, labels):
     for net in (plain, fused):
-        N = net.forward(X, train=True)
-        net.backward(softmax_cross_entropy(N, labels)[1])
-    close(fused._outputs[-1], plain._outputs[-1])
+        put = net.device.asarray
+        N = net.forward(put(X), train=True)
+        net.backward(softmax_cross_entropy(N, put(labels))[1])
+    get = fused.device.to_host
+    close(get(fused._outputs[-1]), plain._outputs[-1])
     for a, b in zip(fused.layers, plain.layers, strict=True):
         assert list(a.grads) == list(b.grads)
         for name in a.grads:
             # Under BN a bias has a gradient of 0, of which only rounding is left.
-            close(a.grads[name], b.grads[name], like=b.grads.get("W"))
+            close(get(a.grads[name]), b.grads[name], like=b.grads.get("W"))
 
 
+tiers = pytest.mark.parametrize(
+    "kernels", ["compiled", "cpp", pytest.param("cuda", marks=pytest.mark.cuda)]
+)
+
+
+@tiers
 @pytest.mark.parametrize("head", ["SGD", "BN", "frSF+BN"])
 @pytest.mark.parametrize("name", NETWORKS)
-def test_every_gradient_of_every_network(name, head):
-    assert_same_pass(*pair(name, head), *batch(name))
+def test_every_gradient_of_every_network(name, head, kernels):
+    X, labels = batch(name)
+    few = 2 if kernels == "cpp" else B  # it does one element after the other
+    assert_same_pass(*pair(name, head, kernels), X[:few], labels[:few])
 
 
+@tiers
 @pytest.mark.parametrize("size", [1, 2, 3])
 @pytest.mark.parametrize("head", ["BN", "frSF"])
-def test_batches_down_to_one(head, size):
+def test_batches_down_to_one(head, size, kernels):
     X, labels = batch("mnist")
-    assert_same_pass(*pair("mnist", head), X[:size], labels[:size])
+    assert_same_pass(*pair("mnist", head, kernels), X[:size], labels[:size])
 
 
-def test_a_smaller_last_batch_after_a_larger_one():
-    nets = pair("mnist", "BN")
+@tiers
+def test_a_smaller_last_batch_after_a_larger_one(kernels):
+    nets = pair("mnist", "BN", kernels)
     for size in (7, 3, 7, 1):
         X, labels = batch("mnist", seed=size)
         assert_same_pass(*nets, X[:size], labels[:size])
@@ -101,45 +113,54 @@ def test_a_step_allocates_nothing_of_the_size_of_its_arrays(name):
     [{"mnist_conv_relu": False}, {"block_order": "conv-pool-relu"}, {"bias_before_bn": True}],
 )
 @pytest.mark.parametrize("head", ["SGD", "RndF+BN"])
-def test_other_orders_of_a_block(settings, head):
-    assert_same_pass(*pair("mnist", head, **settings), *batch("mnist"))
+@tiers
+def test_other_orders_of_a_block(settings, head, kernels):
+    assert_same_pass(*pair("mnist", head, kernels, **settings), *batch("mnist"))
 
 
+@tiers
 @pytest.mark.parametrize("name", ["mnist", "cifar"])
-def test_evaluation_with_stored_moments(name):
-    plain, fused = pair(name, "BN")
+def test_evaluation_with_stored_moments(name, kernels):
+    plain, fused = pair(name, "BN", kernels)
+    put, get = fused.device.asarray, fused.device.to_host
     for net in (plain, fused):
-        estimate_moments(net, iter([batch(name, seed)[0] for seed in (1, 2, 3)]))
+        inputs = (net.device.asarray(batch(name, seed)[0]) for seed in (1, 2, 3))
+        estimate_moments(net, inputs)
     for a, b in zip(fused.batch_norms(), plain.batch_norms(), strict=True):
-        close(a.mean, b.mean)
-        close(a.std, b.std)
+        close(get(a.mean), b.mean)
+        close(get(a.std), b.std)
     X = batch(name)[0]
-    close(fused.forward(X, train=False), plain.forward(X, train=False))
+    close(get(fused.forward(put(X), train=False)), plain.forward(X, train=False))
     with pytest.raises(RuntimeError, match="without a training forward"):
-        fused.backward(np.zeros((B, 5)))
+        fused.backward(put(np.zeros((B, 5))))
 
 
-def test_a_strided_block_in_the_middle():
+@tiers
+def test_a_strided_block_in_the_middle(kernels):
     """Neither Winograd's kernels nor the first layer: dX by the plain tier."""
     rng = np.random.default_rng(0)
     W1, W2, W3 = (rng.normal(size=size) for size in ((3, 3, 2, 4), (3, 2, 4, 6), (12, 5)))
 
+    b2 = np.ones(6)
+
     def network(kernels):
+        device = make_device(kernels)
+        put = device.asarray
         return Network(
             [
-                Conv2D(W1.copy(), name="conv1"),
+                Conv2D(put(W1.copy()), name="conv1"),
                 BatchNorm(4, name="bn1"),
                 MaxPool2D((3, 3), 2, name="pool1", padding=(1, 0, 0, 1)),
-                Conv2D(W2.copy(), np.ones(6), stride=2, padding=(1, 1, 0, 0), name="conv2"),
+                Conv2D(put(W2.copy()), put(b2), stride=2, padding=(1, 1, 0, 0), name="conv2"),
                 ReLU(name="relu2"),
                 MaxPool2D((2, 2), 1, name="pool2"),
                 Flatten(name="flatten"),
-                Linear(W3.copy(), name="fc3"),
+                Linear(put(W3.copy()), name="fc3"),
             ],
-            device=make_device(kernels),
+            device=device,
         )  # fmt: skip
 
-    plain, fused = network("plain"), network("compiled")
+    plain, fused = network("plain"), network(kernels)
     fused.fuse()
     assert [type(unit) for unit in fused.units] == [Block, Block, Flatten, Block]
     assert_same_pass(plain, fused, rng.normal(size=(B, 12, 12, 2)), rng.integers(0, 5, B))

@@ -2,6 +2,8 @@
 possible, a reason. The stand-in does nothing while it records, and a replay repeats what was asked
 of the device, and nothing of what the host did."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 from conftest import make_device
@@ -14,10 +16,12 @@ from minibp.data import Data
 from minibp.errors import InputError
 from minibp.feed import HostFeed, ResidentFeed
 from minibp.feedback import FeedbackRule
+from minibp.models import NETWORKS, input_shape
 from minibp.ops.cuda.compiled import CudaOps, Number
 from minibp.schedule import BatchSchedule
 from minibp.train import Plan, Run
 
+SPEED = Path(__file__).parents[1] / "docs" / "speed.md"
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
 gpus = pytest.mark.parametrize("name", ["cpp", pytest.param("cuda", marks=pytest.mark.cuda)])
 HEADS = [
@@ -36,11 +40,19 @@ def data_for(network, n=26):
     return Data("toy", X[:n], y[:n], X[n:], y[n:], classes=3)
 
 
-def a_run(head="frSF+BN+BM", device=None, network="mnist", epochs=3, batch=8, data=None, **changes):
+def a_run(
+    head="frSF+BN+BM",
+    device=None,
+    network="mnist",
+    epochs=3,
+    batch=8,
+    data=None,
+    dtype="float32",
+    **changes,
+):
     chosen = Settings(bn_batches=2, init="he").replace(**changes)
-    plan = Plan(
-        network, Condition.parse(head), 1e-3, BatchSchedule(batch), epochs, (1,), settings=chosen
-    )
+    given = (network, Condition.parse(head), 1e-3, BatchSchedule(batch), epochs, (1,))
+    plan = Plan(*given, dtype=dtype, settings=chosen)
     return Run(plan, data or data_for(network), device or CppDevice())
 
 
@@ -84,6 +96,31 @@ def test_other_networks_and_what_their_data_is_made_into(network, head, name):
     assert_same(replayed, finish(launch_by_launch(a_run(head, make_device(name), network, 2))))
     cpu = finish(a_run(head, make_device("plain"), network, 2))
     assert replayed.history[0]["loss"] == pytest.approx(cpu.history[0]["loss"], rel=1e-3)
+
+
+@gpus
+@pytest.mark.parametrize("head", ["frSF+BN+BM", "brSF-25", "BN"])
+def test_in_double_precision_it_is_the_cpus_run(head, name):
+    """In single precision rounding flips signs of BM within some steps, on CPUs alone, too."""
+    histories = [
+        finish(a_run(head, make_device(each), dtype="float64")).history for each in ("plain", name)
+    ]
+    for cpu, gpu in zip(*histories, strict=True):
+        assert gpu["loss"] == pytest.approx(cpu["loss"], rel=1e-7)
+        assert gpu["error"] == cpu["error"]
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_kernels_of_a_step_are_those_of_docs_speed(network):
+    X, y = np.zeros((2, *input_shape(network)), np.uint8), np.array([0, 1])
+    data, counts = Data("toy", X, y, X, y, classes=3), []
+    for head in ("frSF", "frSF+BN"):
+        run = a_run(head, network=network, data=data, batch=2, preprocess="mean")
+        run.network.ops.launches.clear()
+        run.launch_step(2)
+        counts.append(run.network.ops.launches.total())
+    section = SPEED.read_text(encoding="utf-8").partition("## A GPU")[2]
+    assert "| {} | {} | {} |".format(network, *counts) in section
 
 
 def test_each_size_is_launched_once_then_recorded_then_replayed():

@@ -37,7 +37,7 @@ def finish(run):
 
 
 def batches(run, epoch):
-    return run.feeds["train"].batches(*run._batches("shuffle", epoch))
+    return run.feeds["train"].batches(*run.batches_of("shuffle", epoch))
 
 
 def weights(run):

@@ -4,6 +4,7 @@ A device that has `compile` gives it functions of CUDA C: CuPy's on a GPU. Matri
 cuBLAS's.
 """
 
+import math
 from collections import Counter
 from functools import cache
 from importlib import resources
@@ -18,7 +19,6 @@ from minibp.ops.update import FROZEN, KEEP, Feedback, Update
 from minibp.ops.window import Padding, Pair, output_size
 
 THREADS = 256  # of a block
-CHUNKS = 256  # of rows, in a sum over the batch and all positions, at most
 MOST = 1 << 30  # elements of an array: indices are of 32 bits
 NO_KEY = np.zeros(2, "uint64")
 REAL = {"float32": "float", "float64": "double"}
@@ -41,16 +41,17 @@ class Number:
 class CudaOps:
     """The operations, for arrays of one device. `launches` counts what was asked of it, by name.
 
-    math  of matrix products: "float32" or "tf32"
+    matmul  of matrix products: "float32" or "tf32"
     """
 
-    def __init__(self, device: Device, math: str = "float32"):
-        self.device, self.xp, self.blas = device, device.xp, Blas(device, math)
+    def __init__(self, device: Device, matmul: str = "float32"):
+        self.device, self.xp, self.blas = device, device.xp, Blas(device, matmul)
         source = (resources.files("minibp.ops.cuda") / "kernels.cu").read_text(encoding="utf-8")
         self._module = cache(lambda dtype: device.compile(source, REAL=REAL[dtype]))
         self._key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
         self.rate, self.step = Number(device, "float64"), Number(device, "int32")
         self.launches: Counter[str] = Counter()
+        self._constants: dict[tuple, Array] = {}
 
     def launch(self, kernel: str, dtype: Any, n: int, *arguments: Any) -> None:
         """Run a kernel with a thread for each of n elements. Arrays must be dense."""
@@ -64,39 +65,46 @@ class CudaOps:
         passed = [np.int32(value) if type(value) is int else value for value in arguments]
         self._module(str(dtype))(kernel)((blocks,), (THREADS,), tuple(passed))
 
+    def constant(self, value: float, size: int, dtype: Any) -> Array:
+        """Return an array of one value, kept: it is not to be written to."""
+        key = (value, size, str(dtype))
+        if key not in self._constants:
+            self._constants[key] = self.xp.full(size, value, dtype)
+        return self._constants[key]
+
     def linear(self, X: Array, W: Array, b: Array | None) -> Array:
-        N = self._product(X, W)
-        return N if b is None else self._biased(N, b)
+        N = self.product(X, W)
+        return N if b is None else self.biased(N, b)
 
     def linear_dW(self, X: Array, dN: Array) -> Array:
-        return self._product(X, dN, turned=(True, False))
+        return self.product(X, dN, turned=(True, False))
 
     def linear_dX(self, dN: Array, V: Array) -> Array:
-        return self._product(dN, V, turned=(False, True))
+        return self.product(dN, V, turned=(False, True))
 
     def conv2d(self, X: Array, W: Array, b: Array | None, stride: int, padding: Padding) -> Array:
         namespace(X, W, b)
-        columns, (OH, OW) = self._columns(X, W.shape[:2], stride, padding)
-        N = self._product(columns, W.reshape(-1, W.shape[3]))
+        columns, (OH, OW) = self.columns(X, W.shape[:2], stride, padding)
+        N = self.product(columns, W.reshape(-1, W.shape[3]))
         if b is not None:
-            self._biased(N, b)
+            self.biased(N, b)
         return N.reshape(len(X), OH, OW, W.shape[3])
 
     def conv2d_dW(self, X: Array, dN: Array, kernel: Pair, stride: int, padding: Padding) -> Array:
         namespace(X, dN)
-        columns, (OH, OW) = self._columns(X, kernel, stride, padding)
+        columns, (OH, OW) = self.columns(X, kernel, stride, padding)
         _check(dN.shape, (len(X), OH, OW, dN.shape[-1]))
-        dW = self._product(columns, dN.reshape(-1, dN.shape[3]), turned=(True, False))
+        dW = self.product(columns, dN.reshape(-1, dN.shape[3]), turned=(True, False))
         return dW.reshape(*kernel, X.shape[3], -1)
 
     def conv2d_dX(
         self, dN: Array, V: Array, shape: tuple[int, ...], stride: int, padding: Padding
     ) -> Array:
         namespace(dN, V)
-        sizes = _geometry(shape, V.shape[:2], stride, padding)
+        sizes = geometry(shape, V.shape[:2], stride, padding)
         _check(dN.shape, (shape[0], *sizes[-2:], V.shape[3]))
         matrices = (dN.reshape(-1, dN.shape[3]), V.reshape(-1, V.shape[3]))
-        columns = self._product(*matrices, turned=(False, True))
+        columns = self.product(*matrices, turned=(False, True))
         dX = self.xp.empty(shape, dN.dtype)
         self.launch("col2im", dX.dtype, dX.size, columns, dX, *sizes)
         return dX
@@ -110,15 +118,15 @@ class CudaOps:
 
     def cross_entropy(self, N: Array, labels: Array) -> tuple[Array, Array]:
         namespace(N, labels)
-        N, labels = self._dense(N), self._dense(labels.astype("int32", copy=False))
+        N, labels = self.dense(N), self.dense(labels.astype("int32", copy=False))
         dN, losses = self.xp.empty(N.shape, N.dtype), self.xp.empty(len(N), N.dtype)
         self.launch("cross_entropy_rows", N.dtype, len(N), N, labels, dN, losses, *N.shape)
         E = self.xp.empty(1, N.dtype)
-        self.launch("total", N.dtype, 1, losses, E, 1, len(N), 1 / len(N))
+        self.launch("total", N.dtype, 1, losses, E, 1, 1, len(N), 1 / len(N))
         return E.reshape(()), dN
 
     def max_pool(self, X: Array, window: Pair, stride: int, padding: Padding):
-        X, sizes = self._dense(X), _geometry(X.shape, window, stride, padding)
+        X, sizes = self.dense(X), geometry(X.shape, window, stride, padding)
         shape = (len(X), *sizes[-2:], X.shape[3])
         Y, first = self.xp.empty(shape, X.dtype), self.xp.empty(shape, "int16")
         self.launch("max_pool", X.dtype, Y.size, X, Y, first, *sizes)
@@ -126,47 +134,62 @@ class CudaOps:
 
     def max_pool_dX(self, dY: Array, first: Array, shape, window: Pair, stride: int, padding):
         dX = self.xp.empty(shape, dY.dtype)
-        sizes = _geometry(shape, window, stride, padding)
+        sizes = geometry(shape, window, stride, padding)
         _check(dY.shape, (shape[0], *sizes[-2:], shape[3]))
-        self.launch(
-            "max_pool_dX", dX.dtype, dX.size, self._dense(dY), self._dense(first), dX, *sizes
-        )
+        self.launch("max_pool_dX", dX.dtype, dX.size, self.dense(dY), self.dense(first), dX, *sizes)
         return dX
 
     def avg_pool(self, X: Array, window: Pair, stride: int, padding: Padding) -> Array:
-        X, sizes = self._dense(X), _geometry(X.shape, window, stride, padding)
+        X, sizes = self.dense(X), geometry(X.shape, window, stride, padding)
         Y = self.xp.empty((len(X), *sizes[-2:], X.shape[3]), X.dtype)
         self.launch("avg_pool", X.dtype, Y.size, X, Y, *sizes)
         return Y
 
     def avg_pool_dX(self, dY: Array, shape, window: Pair, stride: int, padding: Padding) -> Array:
         dX = self.xp.empty(shape, dY.dtype)
-        sizes = _geometry(shape, window, stride, padding)
+        sizes = geometry(shape, window, stride, padding)
         _check(dY.shape, (shape[0], *sizes[-2:], shape[3]))
-        self.launch("avg_pool_dX", dX.dtype, dX.size, self._dense(dY), dX, *sizes)
+        self.launch("avg_pool_dX", dX.dtype, dX.size, self.dense(dY), dX, *sizes)
         return dX
 
     def feature_sum(self, X: Array) -> Array:
-        return self._total("chunk_sums", X)
+        return self._total(*self._sums("chunk_sums", 1, X))[0]
 
     def normalize(self, X: Array, eps: float) -> tuple[Array, Array, Array]:
-        X, C = self._dense(X), X.shape[-1]
-        mean = self._total("chunk_sums", X, scale=C / X.size)
-        sums, chunks = self._sums("chunk_squares", X, mean)
-        std, Xhat = self.xp.empty(C, X.dtype), self.xp.empty(X.shape, X.dtype)
-        self.launch("spread_of", X.dtype, C, sums, std, C, chunks, C / X.size, float(eps))
-        self.launch("normalize", X.dtype, X.size, X, mean, std, Xhat, X.size, C)
+        X = self.dense(X)
+        mean, std = self.moments(X, eps)
+        Xhat = self.xp.empty(X.shape, X.dtype)
+        self.launch("normalize", X.dtype, X.size, X, mean, std, Xhat, X.size, X.shape[-1])
         return Xhat, mean, std
 
     def normalize_dX(self, dXhat: Array, Xhat: Array, std: Array) -> Array:
         namespace(dXhat, Xhat, std)
         _check(dXhat.shape, Xhat.shape)
-        dXhat, Xhat, C = self._dense(dXhat), self._dense(Xhat), Xhat.shape[-1]
-        share, dX = C / Xhat.size, self.xp.empty(Xhat.shape, Xhat.dtype)
-        mean = self._total("chunk_sums", dXhat, scale=share)
-        slope = self._total("chunk_products", dXhat, Xhat, scale=share)
-        arrays = (dXhat, Xhat, std, mean, slope, dX)
-        self.launch("normalize_dX", dX.dtype, dX.size, *arrays, dX.size, C)
+        one = self.constant(1, std.size, std.dtype)
+        sums = self.pairs(dXhat, Xhat, one, std, normalized=True)
+        return self.denormalized(dXhat, Xhat, one, std, one, sums, normalized=True)
+
+    def moments(self, X: Array, eps: float) -> tuple[Array, Array]:
+        """Return μ and s = √(σ² + ε) of each feature."""
+        sums, chunks, rows = self._sums("chunk_moments", 2, X)
+        mean, std = (self.xp.empty(X.shape[-1], X.dtype) for _ in range(2))
+        sizes = (rows, std.size, chunks)
+        self.launch("moments", X.dtype, std.size, sums, mean, std, *sizes, float(eps))
+        return mean, std
+
+    def pairs(self, dZ: Array, X: Array, mean: Array, std: Array, *, normalized: bool) -> Array:
+        """Return (2, C): of each feature Σ dZ and Σ dZ ∘ X̂; X is X̂ if it is `normalized`."""
+        arrays = (dZ, X, mean, std)
+        return self._total(*self._sums("chunk_pairs", 2, *arrays, options=(int(normalized),)))
+
+    def denormalized(
+        self, dZ: Array, X: Array, mean: Array, std: Array, scale: Array, sums: Array, *, normalized
+    ) -> Array:
+        """Return dX, from dZ and its `pairs`."""
+        dZ, X, dX = self.dense(dZ), self.dense(X), self.xp.empty(X.shape, X.dtype)
+        C = X.shape[-1]
+        arrays = (dZ, X, mean, std, int(normalized), scale, sums, dX)
+        self.launch("normalize_dX", dX.dtype, dX.size, *arrays, dX.size // C, C)
         return dX
 
     def update(self, updates: list[Update]) -> None:
@@ -182,7 +205,7 @@ class CudaOps:
             self.launch(
                 "update_and_refresh",
                 *(w.dtype, -(-w.size // 8)),  # a thread for eight elements: one block of Philox
-                *(update.setting, self._dense(update.g), w, update.memory),
+                *(update.setting, self.dense(update.g), w, update.memory),
                 *(float(update.m), float(update.d), self.rate.array, float(update.multiplier)),
                 *(feedback.kind, M, S, float(feedback.c), feedback.V, float(feedback.p)),
                 *(int(feedback.stream is not None), self._key(key.tobytes())),
@@ -206,9 +229,10 @@ class CudaOps:
         `ticked`."""
         self.launch("tick", total.dtype, 1, total, E, B, start.array, self.step.array)
 
-    def _product(self, A: Array, B: Array, turned: tuple[bool, bool] = (False, False)) -> Array:
+    def product(self, A: Array, B: Array, turned: tuple[bool, bool] = (False, False)) -> Array:
+        """Return A B; `turned`: whether the transpose of A, of B enters."""
         namespace(A, B)
-        A, B = self._dense(A), self._dense(B)
+        A, B = self.dense(A), self.dense(B)
         rows, summed = A.shape[::-1] if turned[0] else A.shape
         expected, columns = B.shape[::-1] if turned[1] else B.shape
         if summed != expected or A.dtype != B.dtype:
@@ -218,40 +242,43 @@ class CudaOps:
         self.blas.product(A, B, C, turned)
         return C
 
-    def _columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):
+    def columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):
         """Return the columns (B·OH·OW, kh·kw·C) of X (B, H, W, C), and (OH, OW)."""
-        X, sizes = self._dense(X), _geometry(X.shape, kernel, stride, padding)
+        X, sizes = self.dense(X), geometry(X.shape, kernel, stride, padding)
         OH, OW = sizes[-2:]
         columns = self.xp.empty((len(X) * OH * OW, kernel[0] * kernel[1] * X.shape[3]), X.dtype)
         self.launch("im2col", X.dtype, columns.size, X, columns, *sizes)
         return columns, (OH, OW)
 
-    def _biased(self, N: Array, b: Array) -> Array:
-        self.launch("add_bias", N.dtype, N.size, N, b, *N.shape)
+    def biased(self, N: Array, b: Array) -> Array:
+        """Add b to every row of N (…, J), in place; return it."""
+        self.launch("add_bias", N.dtype, N.size, N, b, N.size // b.size, b.size)
         return N
 
     def _elementwise(self, kernel: str, *arrays: Array) -> Array:
         namespace(*arrays)
         out = self.xp.empty(arrays[0].shape, arrays[0].dtype)
-        self.launch(kernel, out.dtype, out.size, *map(self._dense, arrays), out, out.size)
+        self.launch(kernel, out.dtype, out.size, *map(self.dense, arrays), out, out.size)
         return out
 
-    def _sums(self, kernel: str, *arrays: Array) -> tuple[Array, int]:
-        """Return sums (chunks, C) over chunks of the rows, and how many chunks there are."""
+    def _sums(self, kernel: str, parts: int, *arrays: Array, options: tuple[int, ...] = ()):
+        """Return sums (parts, chunks, C) over chunks of the rows, how many chunks and rows."""
+        arrays = tuple(map(self.dense, arrays))
         C = arrays[0].shape[-1]
         rows = arrays[0].size // C
-        chunks = min(CHUNKS, rows)
-        sums = self.xp.empty((chunks, C), arrays[0].dtype)
-        self.launch(kernel, sums.dtype, sums.size, *arrays, sums, rows, C, chunks)
-        return sums, chunks
+        chunks = max(1, math.isqrt(rows))  # as many as there are rows in each
+        sums = self.xp.empty((parts, chunks, C), arrays[0].dtype)
+        self.launch(kernel, sums.dtype, chunks * C, *arrays, *options, sums, rows, C, chunks)
+        return sums, chunks, rows
 
-    def _total(self, kernel: str, *arrays: Array, scale: float = 1.0) -> Array:
-        sums, chunks = self._sums(kernel, *map(self._dense, arrays))
-        out = self.xp.empty(sums.shape[1], sums.dtype)
-        self.launch("total", out.dtype, out.size, sums, out, out.size, chunks, float(scale))
+    def _total(self, sums: Array, chunks: int, rows: int) -> Array:
+        parts, _, C = sums.shape
+        out = self.xp.empty((parts, C), sums.dtype)
+        self.launch("total", out.dtype, out.size, sums, out, parts, C, chunks, 1.0)
         return out
 
-    def _dense(self, array: Array) -> Array:
+    def dense(self, array: Array) -> Array:
+        """Return the array, or a copy in one piece."""
         return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
 
 
@@ -261,7 +288,7 @@ def _check(given: tuple[int, ...], expected: tuple[int, ...]) -> None:
         raise ValueError(f"the error has shape {given}, expected {expected}.")
 
 
-def _geometry(shape: tuple[int, ...], window: Pair, stride: int, padding: Padding):
+def geometry(shape: tuple[int, ...], window: Pair, stride: int, padding: Padding):
     """Return what every kernel of windows takes: B, H, W, C, kh, kw, stride, top, left, OH, OW."""
     OH, OW = output_size(*shape[1:3], window, stride, padding)
     return (*shape, *window, stride, padding[0], padding[2], OH, OW)

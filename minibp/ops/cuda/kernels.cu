@@ -11,14 +11,23 @@ typedef int whole;  // divisions of 64-bit numbers take a GPU long
     for (whole i = (whole)(blockIdx.x * blockDim.x + threadIdx.x); i < (n);         \
          i += (whole)(gridDim.x * blockDim.x))
 
+// Several elements of a long sum are then on their way at once; its order stays.
+#ifdef __CUDACC__
+#define UNROLLED _Pragma("unroll 16")
+#else
+#define UNROLLED
+#endif
+
 #define LEAST (-1 / (REAL)0)  // −∞
 
 __device__ REAL sign_of(REAL x) { return x > 0 ? 1 : x < 0 ? -1 : x; }  // NaN stays NaN
 
-// Whether a row (or column) of the padded image is cell `a` of some window, and of which.
-__device__ bool position(whole row, whole a, whole stride, whole count, whole* which) {
-    *which = (row - a) / stride;
-    return row >= a && (row - a) % stride == 0 && *which < count;
+// The first and the last window, of `count`, that a row (or column) of the padded image is in.
+__device__ whole first_window(whole row, whole k, whole stride) {
+    return row < k ? 0 : (row - k) / stride + 1;
+}
+__device__ whole last_window(whole row, whole stride, whole count) {
+    return row / stride < count ? row / stride : count - 1;
 }
 
 // ---- A batch of a data set in the device's memory ------------------------------------------------
@@ -75,39 +84,90 @@ extern "C" __global__ void col2im(const REAL* columns, REAL* X, whole B, whole H
                                   whole kh, whole kw, whole stride, whole top, whole left,
                                   whole OH, whole OW) {
     EACH(i, B * H * W * C) {
-        whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
+        const whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
+        const whole oy0 = first_window(y, kh, stride), ox0 = first_window(x, kw, stride);
+        const whole oy1 = last_window(y, stride, OH), ox1 = last_window(x, stride, OW);
         REAL sum = 0;
-        for (whole a = 0; a < kh; a++)
-            for (whole c = 0; c < kw; c++) {
-                whole oy, ox;
-                if (!position(y, a, stride, OH, &oy) || !position(x, c, stride, OW, &ox)) continue;
-                sum += columns[(((b * OH + oy) * OW + ox) * kh * kw + a * kw + c) * C + k];
+        for (whole oy = oy1; oy >= oy0; oy--)
+            for (whole ox = ox1; ox >= ox0; ox--) {
+                const whole cell = (y - oy * stride) * kw + x - ox * stride;
+                sum += columns[(((b * OH + oy) * OW + ox) * kh * kw + cell) * C + k];
             }
         X[i] = sum;
     }
 }
 
+// ---- What a block does to N before it pools: BN or a bias, and perhaps a ReLU -------------------
+
+struct Rest {
+    const REAL *mean, *std, *scale, *shift;  // of each feature; 0 and 1 where there is no BN
+    whole relu;
+    __device__ REAL before(REAL n, whole c) const {
+        return (n - mean[c]) / std[c] * scale[c] + shift[c];
+    }
+    __device__ REAL of(REAL n, whole c) const {
+        const REAL z = before(n, c);
+        return relu && z <= 0 ? 0 : z;
+    }
+    __device__ bool passes(REAL n, whole c) const { return !relu || before(n, c) > 0; }
+};
+
+struct Nothing {
+    __device__ REAL of(REAL x, whole) const { return x; }
+};
+
+extern "C" __global__ void rest(const REAL* N, const REAL* mean, const REAL* std, const REAL* scale,
+                                const REAL* shift, whole relu, REAL* Y, whole n, whole C) {
+    const Rest rest = {mean, std, scale, shift, relu};
+    EACH(i, n) Y[i] = rest.of(N[i], i % C);
+}
+
+// dZ = ∂E/∂Z, Z being what goes into the ReLU.
+extern "C" __global__ void rest_dZ(const REAL* N, const REAL* mean, const REAL* std,
+                                   const REAL* scale, const REAL* shift, whole relu, const REAL* dY,
+                                   REAL* dZ, whole n, whole C) {
+    const Rest rest = {mean, std, scale, shift, relu};
+    EACH(i, n) dZ[i] = rest.passes(N[i], i % C) ? dY[i] : 0;
+}
+
 // ---- Pooling: the window is clipped to the image ------------------------------------------------
 
-extern "C" __global__ void max_pool(const REAL* X, REAL* Y, short* first, whole B, whole H, whole W,
-                                    whole C, whole kh, whole kw, whole stride, whole top,
-                                    whole left, whole OH, whole OW) {
+// `first` is the first maximum's place in the window; −1 where a ReLU lets no error through.
+template <typename Before>
+__device__ void max_pooled(const REAL* X, const Before& before, bool relu, REAL* Y, short* first,
+                           whole B, whole H, whole W, whole C, whole kh, whole kw, whole stride,
+                           whole top, whole left, whole OH, whole OW) {
     EACH(i, B * OH * OW * C) {
-        whole k = i % C, ox = i / C % OW, oy = i / C / OW % OH, b = i / C / OW / OH;
+        const whole k = i % C, ox = i / C % OW, oy = i / C / OW % OH, b = i / C / OW / OH;
         REAL most = 0;
         short where = 0;
         for (whole cell = 0; cell < kh * kw; cell++) {
-            whole row = oy * stride - top + cell / kw, column = ox * stride - left + cell % kw;
-            bool inside = row >= 0 && row < H && column >= 0 && column < W;
-            REAL x = inside ? X[((b * H + row) * W + column) * C + k] : LEAST;
+            const whole row = oy * stride - top + cell / kw, column = ox * stride - left + cell % kw;
+            const bool inside = row >= 0 && row < H && column >= 0 && column < W;
+            const REAL x = inside ? before.of(X[((b * H + row) * W + column) * C + k], k) : LEAST;
             if (cell == 0 || x > most || x != x) {  // NaN wins over any number
                 if (cell && x > most) where = (short)cell;
                 most = cell && most != most ? most : x;
             }
         }
         Y[i] = most;
-        first[i] = where;
+        first[i] = relu && !(most > 0) ? -1 : where;
     }
+}
+
+extern "C" __global__ void max_pool(const REAL* X, REAL* Y, short* first, whole B, whole H, whole W,
+                                    whole C, whole kh, whole kw, whole stride, whole top,
+                                    whole left, whole OH, whole OW) {
+    max_pooled(X, Nothing(), false, Y, first, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+}
+
+extern "C" __global__ void rest_max_pool(const REAL* N, const REAL* mean, const REAL* std,
+                                         const REAL* scale, const REAL* shift, whole relu, REAL* Y,
+                                         short* first, whole B, whole H, whole W, whole C, whole kh,
+                                         whole kw, whole stride, whole top, whole left, whole OH,
+                                         whole OW) {
+    const Rest rest = {mean, std, scale, shift, relu};
+    max_pooled(N, rest, relu, Y, first, B, H, W, C, kh, kw, stride, top, left, OH, OW);
 }
 
 // Each dY goes whole to the first maximum of its window.
@@ -115,14 +175,14 @@ extern "C" __global__ void max_pool_dX(const REAL* dY, const short* first, REAL*
                                        whole H, whole W, whole C, whole kh, whole kw, whole stride,
                                        whole top, whole left, whole OH, whole OW) {
     EACH(i, B * H * W * C) {
-        whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
+        const whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
+        const whole oy0 = first_window(y, kh, stride), ox0 = first_window(x, kw, stride);
+        const whole oy1 = last_window(y, stride, OH), ox1 = last_window(x, stride, OW);
         REAL sum = 0;
-        for (whole a = 0; a < kh; a++)
-            for (whole c = 0; c < kw; c++) {
-                whole oy, ox;
-                if (!position(y, a, stride, OH, &oy) || !position(x, c, stride, OW, &ox)) continue;
-                whole o = ((b * OH + oy) * OW + ox) * C + k;
-                if (first[o] == a * kw + c) sum += dY[o];
+        for (whole oy = oy1; oy >= oy0; oy--)
+            for (whole ox = ox1; ox >= ox0; ox--) {
+                const whole o = ((b * OH + oy) * OW + ox) * C + k;
+                if (first[o] == (y - oy * stride) * kw + x - ox * stride) sum += dY[o];
             }
         dX[i] = sum;
     }
@@ -130,42 +190,72 @@ extern "C" __global__ void max_pool_dX(const REAL* dY, const short* first, REAL*
 
 __device__ REAL cells_inside(whole oy, whole ox, whole H, whole W, whole kh, whole kw, whole stride,
                              whole top, whole left) {
-    whole y = oy * stride - top, x = ox * stride - left;
-    whole rows = (y + kh < H ? y + kh : H) - (y > 0 ? y : 0);
-    whole columns = (x + kw < W ? x + kw : W) - (x > 0 ? x : 0);
+    const whole y = oy * stride - top, x = ox * stride - left;
+    const whole rows = (y + kh < H ? y + kh : H) - (y > 0 ? y : 0);
+    const whole columns = (x + kw < W ? x + kw : W) - (x > 0 ? x : 0);
     return (REAL)(rows * columns);
 }
 
-extern "C" __global__ void avg_pool(const REAL* X, REAL* Y, whole B, whole H, whole W, whole C,
-                                    whole kh, whole kw, whole stride, whole top, whole left,
-                                    whole OH, whole OW) {
+template <typename Before>
+__device__ void avg_pooled(const REAL* X, const Before& before, REAL* Y, whole B, whole H, whole W,
+                           whole C, whole kh, whole kw, whole stride, whole top, whole left,
+                           whole OH, whole OW) {
     EACH(i, B * OH * OW * C) {
-        whole k = i % C, ox = i / C % OW, oy = i / C / OW % OH, b = i / C / OW / OH;
+        const whole k = i % C, ox = i / C % OW, oy = i / C / OW % OH, b = i / C / OW / OH;
         REAL sum = 0;
         for (whole cell = 0; cell < kh * kw; cell++) {
-            whole row = oy * stride - top + cell / kw, column = ox * stride - left + cell % kw;
+            const whole row = oy * stride - top + cell / kw, column = ox * stride - left + cell % kw;
             if (row >= 0 && row < H && column >= 0 && column < W)
-                sum += X[((b * H + row) * W + column) * C + k];
+                sum += before.of(X[((b * H + row) * W + column) * C + k], k);
         }
         Y[i] = sum / cells_inside(oy, ox, H, W, kh, kw, stride, top, left);
     }
 }
 
+extern "C" __global__ void avg_pool(const REAL* X, REAL* Y, whole B, whole H, whole W, whole C,
+                                    whole kh, whole kw, whole stride, whole top, whole left,
+                                    whole OH, whole OW) {
+    avg_pooled(X, Nothing(), Y, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+}
+
+extern "C" __global__ void rest_avg_pool(const REAL* N, const REAL* mean, const REAL* std,
+                                         const REAL* scale, const REAL* shift, whole relu, REAL* Y,
+                                         whole B, whole H, whole W, whole C, whole kh, whole kw,
+                                         whole stride, whole top, whole left, whole OH, whole OW) {
+    const Rest rest = {mean, std, scale, shift, relu};
+    avg_pooled(N, rest, Y, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+}
+
+__device__ REAL avg_pooled_dX(const REAL* dY, whole i, whole H, whole W, whole C, whole kh, whole kw,
+                              whole stride, whole top, whole left, whole OH, whole OW) {
+    const whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
+    const whole oy0 = first_window(y, kh, stride), ox0 = first_window(x, kw, stride);
+    const whole oy1 = last_window(y, stride, OH), ox1 = last_window(x, stride, OW);
+    REAL sum = 0;
+    for (whole oy = oy1; oy >= oy0; oy--)
+        for (whole ox = ox1; ox >= ox0; ox--)
+            sum += dY[((b * OH + oy) * OW + ox) * C + k] /
+                   cells_inside(oy, ox, H, W, kh, kw, stride, top, left);
+    return sum;
+}
+
 extern "C" __global__ void avg_pool_dX(const REAL* dY, REAL* dX, whole B, whole H, whole W, whole C,
                                        whole kh, whole kw, whole stride, whole top, whole left,
                                        whole OH, whole OW) {
-    EACH(i, B * H * W * C) {
-        whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
-        REAL sum = 0;
-        for (whole a = 0; a < kh; a++)
-            for (whole c = 0; c < kw; c++) {
-                whole oy, ox;
-                if (!position(y, a, stride, OH, &oy) || !position(x, c, stride, OW, &ox)) continue;
-                sum += dY[((b * OH + oy) * OW + ox) * C + k] /
-                       cells_inside(oy, ox, H, W, kh, kw, stride, top, left);
-            }
-        dX[i] = sum;
-    }
+    EACH(i, B * H * W * C)
+        dX[i] = avg_pooled_dX(dY, i, H, W, C, kh, kw, stride, top, left, OH, OW);
+}
+
+extern "C" __global__ void rest_avg_pool_dZ(const REAL* N, const REAL* mean, const REAL* std,
+                                            const REAL* scale, const REAL* shift, whole relu,
+                                            const REAL* dY, REAL* dZ, whole B, whole H, whole W,
+                                            whole C, whole kh, whole kw, whole stride, whole top,
+                                            whole left, whole OH, whole OW) {
+    const Rest rest = {mean, std, scale, shift, relu};
+    EACH(i, B * H * W * C)
+        dZ[i] = rest.passes(N[i], i % C)
+                    ? avg_pooled_dX(dY, i, H, W, C, kh, kw, stride, top, left, OH, OW)
+                    : 0;
 }
 
 // ---- Elementwise --------------------------------------------------------------------------------
@@ -190,52 +280,60 @@ __device__ whole first_row(whole chunk, whole rows, whole chunks) {
 
 extern "C" __global__ void chunk_sums(const REAL* X, REAL* sums, whole rows, whole C, whole chunks) {
     EACH(i, chunks * C) {
-        whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
+        const whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
         REAL sum = 0;
-        for (whole r = first_row(chunk, rows, chunks); r < end; r++)
-            sum += X[r * C + c];
+        UNROLLED for (whole r = first_row(chunk, rows, chunks); r < end; r++) sum += X[r * C + c];
         sums[i] = sum;
     }
 }
 
-extern "C" __global__ void chunk_products(const REAL* A, const REAL* B, REAL* sums, whole rows,
-                                          whole C, whole chunks) {
-    EACH(i, chunks * C) {
-        whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
+// Each part of the sums (parts, chunks, C) comes to one of (parts, C).
+extern "C" __global__ void total(const REAL* sums, REAL* out, whole parts, whole C, whole chunks,
+                                 double scale) {
+    EACH(i, parts * C) {
+        const whole c = i % C, part = i / C;
         REAL sum = 0;
-        for (whole r = first_row(chunk, rows, chunks); r < end; r++)
-            sum += A[r * C + c] * B[r * C + c];
-        sums[i] = sum;
-    }
-}
-
-extern "C" __global__ void chunk_squares(const REAL* X, const REAL* mean, REAL* sums, whole rows,
-                                         whole C, whole chunks) {
-    EACH(i, chunks * C) {
-        whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
-        REAL sum = 0;
-        for (whole r = first_row(chunk, rows, chunks); r < end; r++)
-            sum += (X[r * C + c] - mean[c]) * (X[r * C + c] - mean[c]);
-        sums[i] = sum;
-    }
-}
-
-extern "C" __global__ void total(const REAL* sums, REAL* out, whole C, whole chunks, double scale) {
-    EACH(c, C) {
-        REAL sum = 0;
-        for (whole chunk = 0; chunk < chunks; chunk++) sum += sums[chunk * C + c];
-        out[c] = sum * (REAL)scale;
+        UNROLLED for (whole chunk = 0; chunk < chunks; chunk++)
+            sum += sums[(part * chunks + chunk) * C + c];
+        out[i] = sum * (REAL)scale;
     }
 }
 
 // ---- Batch Normalization (Sec. 3) ---------------------------------------------------------------
 
-extern "C" __global__ void spread_of(const REAL* sums, REAL* std, whole C, whole chunks,
-                                     double scale, double eps) {
+// Of each chunk its mean, and the sum of squares about that: sums (2, chunks, C).
+extern "C" __global__ void chunk_moments(const REAL* X, REAL* sums, whole rows, whole C,
+                                         whole chunks) {
+    EACH(i, chunks * C) {
+        const whole c = i % C, chunk = i / C;
+        const whole begin = first_row(chunk, rows, chunks), end = first_row(chunk + 1, rows, chunks);
+        REAL sum = 0, squares = 0;
+        UNROLLED for (whole r = begin; r < end; r++) sum += X[r * C + c];
+        const REAL mean = sum / (REAL)(end - begin);
+        UNROLLED for (whole r = begin; r < end; r++)
+            squares += (X[r * C + c] - mean) * (X[r * C + c] - mean);
+        sums[i] = mean;
+        sums[chunks * C + i] = squares;
+    }
+}
+
+// The whole's μ and s = √(σ² + ε), from those of its chunks.
+extern "C" __global__ void moments(const REAL* sums, REAL* mean, REAL* std, whole rows, whole C,
+                                   whole chunks, double eps) {
     EACH(c, C) {
-        REAL sum = 0;
-        for (whole chunk = 0; chunk < chunks; chunk++) sum += sums[chunk * C + c];
-        std[c] = sqrt(sum * (REAL)scale + (REAL)eps);
+        REAL sum = 0, squares = 0;
+        UNROLLED for (whole k = 0; k < chunks; k++) {
+            const whole n = first_row(k + 1, rows, chunks) - first_row(k, rows, chunks);
+            sum += (REAL)n * sums[k * C + c];
+        }
+        const REAL centre = sum / (REAL)rows;
+        UNROLLED for (whole k = 0; k < chunks; k++) {
+            const whole n = first_row(k + 1, rows, chunks) - first_row(k, rows, chunks);
+            const REAL off = sums[k * C + c] - centre;
+            squares += sums[(chunks + k) * C + c] + (REAL)n * off * off;
+        }
+        mean[c] = centre;
+        std[c] = sqrt(squares / (REAL)rows + (REAL)eps);
     }
 }
 
@@ -244,10 +342,33 @@ extern "C" __global__ void normalize(const REAL* X, const REAL* mean, const REAL
     EACH(i, n) Xhat[i] = (X[i] - mean[i % C]) / std[i % C];
 }
 
-extern "C" __global__ void normalize_dX(const REAL* dXhat, const REAL* Xhat, const REAL* std,
-                                        const REAL* mean, const REAL* slope, REAL* dX, whole n,
-                                        whole C) {
-    EACH(i, n) dX[i] = (dXhat[i] - mean[i % C] - Xhat[i] * slope[i % C]) / std[i % C];
+// Of each chunk Σ dZ and Σ dZ ∘ X̂, X̂ being X itself, or (X − μ)/s if it is not yet normalized.
+extern "C" __global__ void chunk_pairs(const REAL* dZ, const REAL* X, const REAL* mean,
+                                       const REAL* std, whole normalized, REAL* sums, whole rows,
+                                       whole C, whole chunks) {
+    EACH(i, chunks * C) {
+        const whole c = i % C, chunk = i / C, end = first_row(chunk + 1, rows, chunks);
+        REAL sum = 0, products = 0;
+        UNROLLED for (whole r = first_row(chunk, rows, chunks); r < end; r++) {
+            const REAL d = dZ[r * C + c], x = X[r * C + c];
+            sum += d;
+            products += d * (normalized ? x : (x - mean[c]) / std[c]);
+        }
+        sums[i] = sum;
+        sums[chunks * C + i] = products;
+    }
+}
+
+// dX of dZ: sums (2, C) are those of all rows.
+extern "C" __global__ void normalize_dX(const REAL* dZ, const REAL* X, const REAL* mean,
+                                        const REAL* std, whole normalized, const REAL* scale,
+                                        const REAL* sums, REAL* dX, whole rows, whole C) {
+    EACH(i, rows * C) {
+        const whole c = i % C;
+        const REAL Xhat = normalized ? X[i] : (X[i] - mean[c]) / std[c];
+        const REAL about = sums[c] / (REAL)rows, slope = sums[C + c] / (REAL)rows;
+        dX[i] = (dZ[i] - about - Xhat * slope) * scale[c] / std[c];
+    }
 }
 
 // ---- Softmax cross-entropy ----------------------------------------------------------------------

@@ -1,0 +1,115 @@
+"""A layer with weights and what follows it in few launches: matrix product → (BN) → (ReLU) →
+(pooling). What lies between is computed anew where it is needed, and not stored."""
+
+from typing import Any
+
+from minibp.device import Array
+from minibp.ops.cuda.compiled import CudaOps, geometry
+
+
+class CudaBlock:
+    """Forward and backward of a block.
+
+    convolution  (stride, padding) of a convolution, or None for a fully connected layer
+    pooling      ("max" or "avg", window, stride, padding), or None
+    """
+
+    def __init__(
+        self,
+        ops: CudaOps,
+        relu: bool,
+        convolution: tuple | None = None,
+        pooling: tuple | None = None,
+    ):
+        self.ops, self.relu = ops, relu
+        self.convolution, self.pooling = convolution, pooling
+        self.kept: dict[str, Any] = {}  # from a training forward, for its backward
+
+    def forward(self, X, W, b, scale, shift, eps: float, stored):
+        """Return the block's output Y, μ and s.
+
+        scale, shift  (J,) of Batch Normalization, or None for none
+        stored        (μ, s) to normalize with, or None to take the batch's own
+        """
+        ops, J, dtype = self.ops, W.shape[-1], W.dtype
+        zero, one = ops.constant(0, J, dtype), ops.constant(1, J, dtype)
+        columns, shape = X, (len(X), J)
+        if self.convolution:
+            columns, size = ops.columns(X, W.shape[:2], *self.convolution)
+            shape = (len(X), *size, J)
+        N = ops.product(columns, W.reshape(-1, J)).reshape(shape)
+        if scale is not None and b is not None:
+            N = ops.biased(N, b)
+        mean, std = (zero, one) if scale is None else stored or ops.moments(N, eps)
+        rest = (mean, std, one if scale is None else scale, self._shift(scale, shift, b, zero))
+        Y, first = self._down(N, rest)
+        self.kept = {
+            "columns": columns,
+            "N": N,
+            "rest": rest,
+            "first": first,
+            "bias": b is not None,
+        }
+        return (Y, None, None) if scale is None else (Y, mean, std)
+
+    @staticmethod
+    def _shift(scale, shift, b, zero) -> Array:
+        if scale is not None:
+            return shift
+        return zero if b is None else b
+
+    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True):
+        """Return dX (None if V is), dW, db, dscale and dshift of the last training forward."""
+        ops, kept, J = self.ops, self.kept, W_shape[-1]
+        dN = self._up(dY)
+        dscale = dshift = db = None
+        if scale is not None:
+            N = kept["N"]
+            sums = ops.pairs(dN, N, mean, std, normalized=False)
+            dN = ops.denormalized(dN, N, mean, std, scale, sums, normalized=False)
+            dshift, dscale = (sums[0], sums[1]) if learns else (None, None)
+        if kept["bias"]:
+            db = ops.feature_sum(dN)
+        rows = dN.reshape(-1, J)
+        dW = ops.product(kept["columns"], rows, turned=(True, False)).reshape(W_shape)
+        if V is None:
+            return None, dW, db, dscale, dshift
+        if self.convolution:
+            dX = ops.conv2d_dX(dN, V, X.shape, *self.convolution)
+        else:
+            dX = ops.linear_dX(dN, V)
+        return dX, dW, db, dscale, dshift
+
+    def _down(self, N: Array, rest: tuple[Array, ...]) -> tuple[Array, Array | None]:
+        """Return Y, and for max pooling which place of each window it is from."""
+        ops, xp, arguments = self.ops, self.ops.xp, (N, *rest, int(self.relu))
+        if self.pooling is None:
+            Y = xp.empty(N.shape, N.dtype)
+            ops.launch("rest", N.dtype, N.size, *arguments, Y, N.size, N.shape[-1])
+            return Y, None
+        kind, sizes = self.pooling[0], geometry(N.shape, *self.pooling[1:])
+        shape = (len(N), *sizes[-2:], N.shape[-1])
+        Y, first = xp.empty(shape, N.dtype), None
+        if kind == "max":
+            first = xp.empty(shape, "int16")
+            ops.launch("rest_max_pool", N.dtype, Y.size, *arguments, Y, first, *sizes)
+        else:
+            ops.launch("rest_avg_pool", N.dtype, Y.size, *arguments, Y, *sizes)
+        return Y, first
+
+    def _up(self, dY: Array) -> Array:
+        """Return ∂E/∂Z, Z being what goes into the ReLU."""
+        ops, N, dY = self.ops, self.kept["N"], self.ops.dense(dY)
+        if self.pooling is None and not self.relu:
+            return dY
+        dZ = ops.xp.empty(N.shape, N.dtype)
+        arguments = (N, *self.kept["rest"], int(self.relu), dY, dZ)
+        if self.pooling is None:
+            ops.launch("rest_dZ", N.dtype, N.size, *arguments, N.size, N.shape[-1])
+        elif self.pooling[0] == "max":
+            sizes = geometry(N.shape, *self.pooling[1:])
+            ops.launch("max_pool_dX", N.dtype, N.size, dY, self.kept["first"], dZ, *sizes)
+        else:
+            sizes = geometry(N.shape, *self.pooling[1:])
+            ops.launch("rest_avg_pool_dZ", N.dtype, N.size, *arguments, *sizes)
+        return dZ
