@@ -12,7 +12,7 @@ from minibp.device import Array
 from minibp.feedback import BatchwiseRandomMagnitude
 from minibp.network import Network
 from minibp.optim import Optimizer
-from minibp.update import settle
+from minibp.update import place_feedback
 
 
 class Replay:
@@ -37,8 +37,12 @@ class Replay:
         if not _same(self._known(), self._places):
             self._seen, self._graphs = set(), {}
 
+    def end(self) -> None:
+        """Do what the steps since `begin` left to the host, once for all of them."""
+        place_feedback(self.network)
+
     def step(self, B: int) -> None:
-        """Do a step on B samples."""
+        """Do a step on B samples, between `begin` and `end`."""
         ops, network = self.network.ops, self.network
         ops.rate.set(self.optimizer.rate)
         ops.step.set(network.updates + 1)
@@ -46,7 +50,7 @@ class Replay:
             self._record(B)
         if B in self._graphs:
             self._graphs[B]()
-            settle(network)
+            network.updates += 1
             return
         before = self._arrays()
         if self._graphs:  # of other sizes, which know where the arrays are

@@ -250,6 +250,7 @@ class Run:
         for size in sizes:
             self.resident_step(size)
             on_step(None)
+        self.replay.end()
         return feed.total.reshape(())
 
     def resident_step(self, size: int) -> None:

@@ -33,12 +33,8 @@ def update(network: Network, optimizer: Optimizer) -> None:
         network.refresh_feedback()
 
 
-def settle(network: Network) -> None:
-    """Do what is left to the host after an update in one pass: count it, and say where each V is.
-
-    To be done again for each step that a device replays.
-    """
-    network.updates += 1
+def place_feedback(network: Network) -> None:
+    """Say where each V is after an update in one pass, which the host has to do for a device."""
     for layer in _sign_concordant(network):
         layer.V = network.made_V[layer.name]
     for layer in _deferred(network):
@@ -84,7 +80,8 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
             updates.append(Update(FROZEN, *[layer.W] * 3, feedback=feedback))
     network.ops.update(updates)
     if type(network.rule) in SIGN_CONCORDANT:
-        settle(network)
+        network.updates += 1
+        place_feedback(network)
     else:
         network.refresh_feedback()
 

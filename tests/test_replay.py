@@ -259,12 +259,13 @@ def test_a_step_that_writes_its_own_number_is_not_replayed(monkeypatch):
     assert "changed its learning rate or its number" in run.launches
 
 
-@pytest.mark.parametrize("planted", ["the host's count", "the place of the batch", "the rate"])
+@pytest.mark.parametrize("planted", ["the first V", "the place of the batch", "the rate"])
 def test_the_stand_in_finds_what_a_replay_forgets(planted, monkeypatch):
     """The tester tested: each of these leaves launched steps as they are, and spoils replays."""
     expected = finish(a_run("brSF"))
-    if planted == "the host's count":
-        monkeypatch.setattr("minibp.replay.settle", lambda network: None)
+    if planted == "the first V":
+        expected = finish(a_run("frSF+BN+BM"))
+        monkeypatch.setattr("minibp.replay.place_feedback", lambda network: None)
     elif planted == "the rate":
         write = Number.set
 
@@ -281,7 +282,7 @@ def test_the_stand_in_finds_what_a_replay_forgets(planted, monkeypatch):
 
         monkeypatch.setattr(CudaOps, "tick", forgetful)
     with pytest.raises(AssertionError):
-        assert_same(finish(a_run("brSF")), expected)
+        assert_same(finish(a_run(str(expected.plan.condition))), expected)
 
 
 @pytest.mark.parametrize("head", ["frSF+BN", "brSF-25"])
