@@ -144,11 +144,11 @@ class Torchs:
         return sum("CUDA" in str(event.device_type) for event in record.events())
 
 
-def ceilings(device: Device, clock: Clock, tf32: bool, side: int = SIDE, copied: int = COPIED):
+def ceilings(device: Device, clock: Clock, tf32: bool) -> tuple[float, float]:
     """Return GFLOP/s of a large matrix product, and GB/s of a large copy, read and written."""
     blas, xp = Blas(device, "tf32" if tf32 else "float32"), device.xp
-    A, B, C = (xp.full((side, side), 0.5, "float32") for _ in range(3))
-    source, target = xp.zeros(copied // 4, "float32"), xp.zeros(copied // 4, "float32")
+    A, B, C = (xp.full((SIDE, SIDE), 0.5, "float32") for _ in range(3))
+    source, target = xp.zeros(COPIED // 4, "float32"), xp.zeros(COPIED // 4, "float32")
 
     def multiply() -> None:
         blas.product(A, B, C, (False, False))
@@ -160,7 +160,7 @@ def ceilings(device: Device, clock: Clock, tf32: bool, side: int = SIDE, copied:
     for work in (multiply, copy):
         work()
         best.append(min(clock.time(work, 5) for _ in range(5)))
-    return 2 * side**3 / best[0] / 1e6, 2 * copied / best[1] / 1e6
+    return 2 * SIDE**3 / best[0] / 1e6, 2 * COPIED / best[1] / 1e6
 
 
 def variants_of(name: str, args: argparse.Namespace) -> list[str]:

@@ -188,5 +188,5 @@ class CountedBlas:
         a, b = (a.T if turn_a else a), (b.T if turn_b else b)
         one, zero = alpha._obj.value, beta._obj.value
         assert (one, zero) == (1, 0)
-        perform(lambda: np.matmul(a, b, out=c))
+        perform(lambda: np.matmul(b.T, a.T, out=c.T))  # whose rows lie one after the other
         return 0
