@@ -104,6 +104,7 @@ class CudaDevice(Device):
             )
         self.xp = cupy
         self.stream = cupy.cuda.Stream(non_blocking=True)  # no other kind can be recorded
+        self.libraries: dict[str, Any] = {}  # handles of NVIDIA's, see minibp/ops/cuda/blas.py
 
     def describe(self) -> dict[str, Any]:
         runtime = self.xp.cuda.runtime
@@ -168,14 +169,14 @@ class CudaDevice(Device):
                 self.synchronize()
 
     def free_memory(self) -> int:
-        """Return how many bytes of the GPU's memory are free."""
-        return self.xp.cuda.runtime.memGetInfo()[0]
+        """Return how many bytes of the GPU's memory are free, or kept for further arrays."""
+        return self.xp.cuda.runtime.memGetInfo()[0] + self.xp.get_default_memory_pool().free_bytes()
 
     def synchronize(self) -> None:
         self.xp.cuda.get_current_stream().synchronize()
 
     def _put(self, host: np.ndarray) -> Array:
-        return self.xp.asarray(host)
+        return self.xp.asarray(host, order="C")  # or a kernel would take columns for rows
 
     def _get(self, array: Array) -> np.ndarray:
         return self.xp.asnumpy(array)

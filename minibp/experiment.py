@@ -217,11 +217,12 @@ def do_run(
             run.advance(listener.step)
             checkpoint.save(path, *run.state())
             listener.epoch_ends(run)
+        launches, run.replay = run.launches, None  # its graphs, and their memory, end here
     record = results.run_record(
         factor, plan.rate, str(plan.batch_schedule), run.history, run.diverged_epoch
     ) | {"device": device.describe(), "versions": results.versions()}
-    if run.launches is not None:
-        record["launches"] = run.launches
+    if launches is not None:
+        record["launches"] = launches
     write_json(written, record)
     return record
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ ARRAYS = ("mean", "whiten", "contrast")  # of a whitening, as kept
 LAYOUT = 1  # to be raised when the fit changes
 CHUNK = 1000  # images at a time, so that a fit needs little memory
 MOST_INPUTS = 8192  # of a whitening, whose matrix has that many rows and columns
+ONE_FIT = threading.Lock()  # limits of BLAS's threads are the whole process's
 AUTO = {"cifar": "gcn+zca", "timit": "standardize"}
 
 
@@ -129,7 +131,15 @@ def _fit_gcn_zca(X_train: np.ndarray, dtype: str) -> dict[str, np.ndarray]:
 def _remembered(
     X_train: np.ndarray, dtype: str, compute: Callable[[], dict[str, np.ndarray]]
 ) -> dict[str, np.ndarray]:
-    """Return the arrays that were computed for this training set before, or now."""
+    """Return the arrays that were computed for this training set before, or now, by one thread:
+    others wait for it."""
+    with ONE_FIT:
+        return _remembered_alone(X_train, dtype, compute)
+
+
+def _remembered_alone(
+    X_train: np.ndarray, dtype: str, compute: Callable[[], dict[str, np.ndarray]]
+) -> dict[str, np.ndarray]:
     facts = (LAYOUT, CONTRAST_FLOOR, ZCA_FLOOR, dtype, X_train.dtype.str, X_train.shape)
     digest = hashlib.sha256(repr(facts).encode())
     digest.update(np.ascontiguousarray(X_train).data)

@@ -12,7 +12,7 @@ from minibp.device import Array
 from minibp.feedback import BatchwiseRandomMagnitude
 from minibp.network import Network
 from minibp.optim import Optimizer
-from minibp.update import place_feedback
+from minibp.update import in_one_piece, place_feedback
 
 
 class Replay:
@@ -36,6 +36,7 @@ class Replay:
         hand. To be called when anything else may have been at work."""
         if not _same(self._known(), self._places):
             self._seen, self._graphs = set(), {}
+            self.reason = self.reason or why_not(self.network, self.optimizer)
 
     def end(self) -> None:
         """Do what the steps since `begin` left to the host, once for all of them."""
@@ -119,6 +120,8 @@ def why_not(network: Network, optimizer: Optimizer) -> str:
         return "the optimizer or the network is of a class of its own"
     if rule is not None and rule.redraw == "batch" and type(rule) is not BatchwiseRandomMagnitude:
         return f"rule {type(rule).__name__} draws on the host after each update"
+    if not (network.fused and in_one_piece(optimizer)):  # the rate would be the host's
+        return "Eq. 3 and V are not one pass: a parameter is not in one piece"
     ours = type(rule).__module__ == feedback.__name__
     if rule is not None and not ours and not vars(type(rule)).get("replayable"):
         return f"rule {type(rule).__name__} does not say replayable = True"

@@ -9,6 +9,7 @@ import contextlib
 import fcntl
 import os
 import re
+import threading
 import time
 import traceback
 from collections.abc import Callable, Iterator, Sequence
@@ -20,12 +21,14 @@ from typing import Any
 from threadpoolctl import threadpool_limits
 
 from minibp.data import Data
-from minibp.device import get_device
+from minibp.device import Device, get_device
 from minibp.errors import InputError
 from minibp.experiment import Experiment, Listener, collect, differences, do_run, prepare
 from minibp.files import read_json, write_json
 
 Loader = Callable[..., Data]
+ONE_AT_A_TIME = threading.Lock()
+THREAD = threading.local()
 DONE, FAILED, ELSEWHERE = "done", "failed", "elsewhere"
 SETTLE = 90.0  # seconds until every machine sees what one wrote: NFS looks again after 60 at most
 HEAD = "experiment.json"  # what an experiment is, in its folder from its first run on
@@ -133,14 +136,22 @@ def _do(job: Job, loader: Loader, how: How, listener: Listener | None) -> None:
     if job.done:  # by somebody, between the first look and the lock
         return
     experiment = job.experiment
-    device = get_device(how.device, how.kernels, how.threads)
-    head, _ = prepare(experiment, _loaded(job.source, loader), device)
-    _agree(job.folder, head)
+    device = _device(how)
     part = (experiment.train_limit, experiment.holdout, experiment.seed)
-    data = _part(job.source, loader, *part)
+    with ONE_AT_A_TIME:  # or each thread would load the data
+        head, _ = prepare(experiment, _loaded(job.source, loader), device)
+        data = _part(job.source, loader, *part)
+    _agree(job.folder, head)
     factor, schedule = next(rest for name, *rest in experiment.runs() if name == job.run)
     plan = experiment.plan(factor, schedule)
     do_run(job.place, plan, factor, data, device, listener=listener)
+
+
+def _device(how: How) -> Device:
+    """Return this thread's device: a GPU's stream, and what belongs to it, serve all its runs."""
+    if getattr(THREAD, "how", None) != how:
+        THREAD.device, THREAD.how = get_device(how.device, how.kernels, how.threads), how
+    return THREAD.device
 
 
 def _agree(folder: Path, head: dict[str, Any]) -> None:

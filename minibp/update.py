@@ -26,7 +26,7 @@ def update(network: Network, optimizer: Optimizer) -> None:
     optimizer or a network whose class has methods of its own, nor for arrays that are no one piece.
     """
     ours = type(optimizer).step is Optimizer.step and type(network) is Network
-    if network.fused and ours and _in_one_piece(optimizer):
+    if network.fused and ours and in_one_piece(optimizer):
         _update_in_one_pass(network, optimizer)
     else:
         optimizer.step()
@@ -60,7 +60,8 @@ def _deferred(network: Network) -> list[WeightedLayer]:
     return [layer for layer in network.weighted[:1] if layer.name not in network.symmetric]
 
 
-def _in_one_piece(optimizer: Optimizer) -> bool:
+def in_one_piece(optimizer: Optimizer) -> bool:
+    """Return whether all that an optimizer writes to can be written to in one pass."""
     arrays = [layer.params[name] for layer, name, *_ in optimizer.slots]
     flags = [array.flags for array in (*arrays, *optimizer.memory.values())]
     return all(flag.c_contiguous and getattr(flag, "writeable", True) for flag in flags)

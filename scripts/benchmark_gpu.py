@@ -5,6 +5,7 @@ its batch given. Each is also timed launch by launch. Data are random; so are th
 """
 
 import argparse
+import gc
 import statistics
 import threading
 import time
@@ -26,6 +27,7 @@ BATCHES = 20  # in the data
 STEPS = 20  # between two events
 SIDE = 8192  # of the matrices whose product is the ceiling
 COPIED = 1 << 28  # bytes of the copy that is the other
+TITLES = {True: "with", False: "without"}
 OURS = ("minibp", "minibp, launches")
 SYMMETRIC = ("eager", "channels_last", "graph", "channels_last graph")
 ASYMMETRIC = ("asymmetric", "asymmetric graph")
@@ -75,6 +77,10 @@ class Ours:
         """Return those of a step."""
         with self.run.device.working():
             return self.clock.time(self, times)
+
+    def close(self) -> None:
+        """Let the graphs go: while PyTorch records one, no other may end."""
+        self.run.replay = None
 
     def counts(self) -> tuple[int, int, float]:
         """Return how many launches a step has when it is not replayed, how many bytes the arrays
@@ -141,12 +147,13 @@ class Torchs:
 
         with profile(activities=[ProfilerActivity.CUDA]) as record:
             self.step()
-        return sum("CUDA" in str(event.device_type) for event in record.events())
+        kernels = [event.name for event in record.events() if "CUDA" in str(event.device_type)]
+        return sum(not name.startswith(("Memcpy", "Memset")) for name in kernels)
 
 
 def ceilings(device: Device, clock: Clock, tf32: bool) -> tuple[float, float]:
     """Return GFLOP/s of a large matrix product, and GB/s of a large copy, read and written."""
-    blas, xp = Blas(device, "tf32" if tf32 else "float32"), device.xp
+    blas, xp = Blas.of(device, "tf32" if tf32 else "float32"), device.xp
     A, B, C = (xp.full((SIDE, SIDE), 0.5, "float32") for _ in range(3))
     source, target = xp.zeros(COPIED // 4, "float32"), xp.zeros(COPIED // 4, "float32")
 
@@ -173,6 +180,7 @@ def variants_of(name: str, args: argparse.Namespace) -> list[str]:
 
 def measure(name: str, bn: bool, bm: bool, peaks: tuple[float, float], args: Any) -> dict:
     """Return a row of the table; the variants take turns."""
+    gc.collect()
     steps: dict[str, Any] = {}
     for variant in variants_of(name, args):
         if variant in OURS:
@@ -199,8 +207,9 @@ def measure(name: str, bn: bool, bm: bool, peaks: tuple[float, float], args: Any
         "share_of_gemm_ceiling": flop / ours / 1e6 / peaks[0],
         "share_of_copy_ceiling": size / ours / 1e6 / peaks[1],
     }
+    for variant in OURS:
+        steps[variant].close()
     if args.against:
-        row["launches"]["eager"] = steps["eager"].launches()
         kinds = {
             "eager": [v for v in SYMMETRIC if "graph" not in v],
             "graph": [v for v in SYMMETRIC if "graph" in v],
@@ -225,11 +234,15 @@ def together(name: str, at_once: int, args: Any) -> dict:
         gate, steps = threading.Barrier(count + 1), max(STEPS, round(200 * args.seconds))
 
         def run(work: Ours, gate: threading.Barrier = gate, steps: int = steps) -> None:
-            gate.wait()
-            with work.run.device.working():
-                for _ in range(steps):
-                    work()
-            gate.wait()
+            try:
+                gate.wait()
+                with work.run.device.working():
+                    for _ in range(steps):
+                        work()
+                gate.wait()
+            except BaseException:
+                gate.abort()  # or the others would wait for ever
+                raise
 
         threads = [threading.Thread(target=run, args=(work,)) for work in works]
         for thread in threads:
@@ -240,6 +253,8 @@ def together(name: str, at_once: int, args: Any) -> dict:
         rates[count] = count * steps / (time.perf_counter() - begin)
         for thread in threads:
             thread.join()
+        for work in works:
+            work.close()
     return {"network": name, "one": rates[1], "at_once": at_once, "together": rates[at_once]}
 
 
@@ -252,7 +267,7 @@ def print_row(row: dict) -> None:
         text += f" {'–' if ms is None else f'{1e3 * ms:.0f}':>8}"
     for kind in ("eager", "graph", "asymmetric", "asymmetric graph"):
         text += f" {row['ratio_to'][kind]:>7.2f}" if "ratio_to" in row else f" {'–':>7}"
-    text += f" {row['launches']['minibp']:>5} {row['launches'].get('eager', '–'):>5}"
+    text += f" {row['launches']['minibp']:>7}"
     shares = (row["share_of_gemm_ceiling"], row["share_of_copy_ceiling"])
     print(f"{text} {100 * shares[0]:>6.0f} {100 * shares[1]:>6.0f}", flush=True)
 
@@ -260,7 +275,7 @@ def print_row(row: dict) -> None:
 HEAD = (
     f"{'network':<9} {'':<6} {'minibp':>8} {'launched':>8} {'eager':>8} {'ch.last':>8} "
     f"{'graph':>8} {'c.l. gr.':>8} {'asym.':>8} {'as. gr.':>8} {'× eager':>7} {'× graph':>7} "
-    f"{'× asym.':>7} {'× as.g.':>7} {'ours':>5} {'torch':>5} {'% GEMM':>6} {'% copy':>6}"
+    f"{'× asym.':>7} {'× as.g.':>7} {'kernels':>7} {'% GEMM':>6} {'% copy':>6}"
 )
 
 
@@ -294,4 +309,11 @@ def main(args: argparse.Namespace) -> dict:
         result["together"].append(row)
         ratio = row["together"] / row["one"]
         print(f"{name:<9} one {row['one']:>8.0f}, five {row['together']:>8.0f}: × {ratio:.2f}")
+    if args.against:  # at the end: a profiler may slow down what comes after it
+        print("\nKernels of an eager step of PyTorch")
+        for row in result["rows"]:
+            work = Torchs("eager", row["network"], row["bn"], row["bm"], args)
+            work()
+            row["launches"]["eager"] = work.launches()
+            print(f"{row['network']:<9} {TITLES[row['bn']]} BN {row['launches']['eager']:>5}")
     return result

@@ -32,7 +32,7 @@ class CppDevice(StrictDevice):
 
     def __init__(self, memory=1 << 40):
         super().__init__()
-        self.kernels, self.memory = "compiled", memory
+        self.kernels, self.memory, self.libraries = "compiled", memory, {}
         self.replays = []
         self._queue = 7  # the stream that is everybody's
 
@@ -140,10 +140,6 @@ class CountedBlas:
 
     def cublasCreate_v2(self, handle):
         handle._obj.value = 5
-        return 0
-
-    def cublasDestroy_v2(self, handle):
-        assert handle.value == 5
         return 0
 
     def cublasSetMathMode(self, handle, math):

@@ -1,5 +1,7 @@
+import contextlib
 import subprocess
 import sys
+import types
 
 import numpy as np
 import pytest
@@ -70,3 +72,103 @@ def test_namespace(device):
         namespace([1.0])
     with pytest.raises(DeviceError, match="no array"):
         namespace(None)
+
+
+class Recorder:
+    """Just enough of CuPy for CudaDevice, on NumPy; `done` has what was asked of it."""
+
+    def __init__(self):
+        self.done = []
+        recorder = self
+
+        class Stream:
+            ptr = 1
+
+            def __init__(self, non_blocking):
+                assert non_blocking
+
+            def __enter__(self):
+                recorder.done.append("enter")
+
+            def __exit__(self, *_):
+                recorder.done.append("leave")
+
+            def begin_capture(self):
+                recorder.done.append("begin")
+
+            def end_capture(self):
+                recorder.done.append("end")
+                return types.SimpleNamespace(launch=lambda stream: recorder.done.append("launch"))
+
+            def synchronize(self):
+                recorder.done.append("wait")
+
+        stream = Stream(non_blocking=True)
+        self.cuda = types.SimpleNamespace(
+            Stream=Stream,
+            nothing=None,
+            get_current_stream=lambda: stream,
+            MemoryPool=lambda: types.SimpleNamespace(malloc=None),
+            using_allocator=lambda allocator: contextlib.nullcontext(),
+            runtime=types.SimpleNamespace(
+                getDeviceCount=lambda: 1,
+                getDevice=lambda: 0,
+                getDeviceProperties=lambda number: {"name": b"a GPU"},
+                runtimeGetVersion=lambda: 12090,
+                memGetInfo=lambda: (1000, 2000),
+                CUDARuntimeError=RuntimeError,
+            ),
+        )
+        self.__version__ = "14"
+
+    def asarray(self, host, order):
+        assert order == "C"
+        return np.array(host, order=order)
+
+    def get_default_memory_pool(self):
+        return types.SimpleNamespace(free_bytes=lambda: 24)
+
+
+@pytest.fixture
+def cupy(monkeypatch):
+    recorder = Recorder()
+    monkeypatch.setitem(sys.modules, "cupy", recorder)
+    return recorder
+
+
+def test_a_gpu_describes_itself(cupy):
+    device = get_device("cuda")
+    expected = {"name": "cuda", "kernels": "compiled", "gpu": "a GPU", "cupy": "14", "cuda": 12090}
+    assert device.describe() == expected
+    assert device.free_memory() == 1024
+    assert device.queue() == 1
+
+
+def test_work_is_recorded_once_and_launched_as_often_as_wanted(cupy):
+    device = get_device("cuda")
+    replay = device.record(lambda: cupy.done.append("work"))
+    assert cupy.done == ["enter", "begin", "work", "end", "leave"]
+    cupy.done.clear()
+    with device.working():
+        replay(), replay()
+    assert cupy.done == ["wait", "enter", "launch", "launch", "wait", "leave"]
+
+
+def test_a_recording_that_fails_is_ended(cupy):
+    device = get_device("cuda")
+    with pytest.raises(ZeroDivisionError):
+        device.record(lambda: 1 / 0)
+    assert cupy.done == ["enter", "begin", "end", "leave"]
+
+
+def test_columns_first_on_the_host_is_rows_first_on_a_gpu(cupy):
+    """Kernels go by rows."""
+    host = np.asfortranarray(np.arange(6).reshape(2, 3))
+    array = get_device("cuda").asarray(host)
+    assert array.flags.c_contiguous
+    np.testing.assert_array_equal(array, host)
+
+
+def test_a_library_that_is_not_there(cupy):
+    with pytest.raises(DeviceError, match="CuPy finds no nothing"):
+        get_device("cuda").library("nothing")

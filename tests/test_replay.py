@@ -229,6 +229,17 @@ def test_other_rules_of_a_users_are_not(rule, reason):
     assert run.device.replays == []
 
 
+def test_a_parameter_in_pieces_is_not_replayed():
+    """Its update would take the learning rate from the host."""
+    run = a_run("SGD")
+    layer = run.network.weighted[2]
+    layer.W._array = np.asfortranarray(layer.W._array)
+    finish(run)
+    assert (
+        run.launches == "many a step: Eq. 3 and V are not one pass: a parameter is not in one piece"
+    )
+
+
 def test_what_cannot_be_recorded_is_launched_with_the_reason(monkeypatch):
     """A recording that fails half-way leaves nothing behind."""
     from minibp.ops.cuda import compiled

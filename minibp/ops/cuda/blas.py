@@ -16,6 +16,9 @@ WORKSPACE = 32 << 20  # bytes, as NVIDIA recommends for its largest GPUs
 class Blas:
     """A handle of cuBLAS with a workspace of its own, so that a recorded product can be replayed.
 
+    It is the device's, for all its networks, and is never given back: that would wait for the whole
+    GPU, and so spoil what another thread is recording.
+
     math  "float32", or "tf32": tensor cores, which round what enters a float32 product to 11 bits
     """
 
@@ -25,6 +28,13 @@ class Blas:
         self.handle, self._queue = ctypes.c_void_p(), -1
         self._call("cublasCreate_v2", ctypes.byref(self.handle))
         self._call("cublasSetMathMode", self.handle, MATH[math])
+
+    @classmethod
+    def of(cls, device: Device, math: str = "float32") -> "Blas":
+        """Return a device's, made when it is first asked for."""
+        if math not in device.libraries:
+            device.libraries[math] = cls(device, math)
+        return device.libraries[math]
 
     def product(self, A: Array, B: Array, C: Array, turned: tuple[bool, bool]) -> None:
         """Write A B into C, all dense; `turned`: whether the transpose of A, of B enters.
@@ -55,7 +65,3 @@ class Blas:
         status = getattr(self.library, name)(*arguments)
         if status:
             raise RuntimeError(f"cuBLAS: {name} failed with status {status}.")
-
-    def __del__(self) -> None:
-        if getattr(self, "handle", None):
-            self.library.cublasDestroy_v2(self.handle)

@@ -45,9 +45,10 @@ class CudaOps:
     """
 
     def __init__(self, device: Device, matmul: str = "float32"):
-        self.device, self.xp, self.blas = device, device.xp, Blas(device, matmul)
+        self.device, self.xp, self.blas = device, device.xp, Blas.of(device, matmul)
         source = (resources.files("minibp.ops.cuda") / "kernels.cu").read_text(encoding="utf-8")
         self._module = cache(lambda dtype: device.compile(source, REAL=REAL[dtype]))
+        self._kernel = cache(lambda dtype, name: self._module(dtype)(name))
         self._key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
         self.rate, self.step = Number(device, "float64"), Number(device, "int32")
         self.launches: Counter[str] = Counter()
@@ -63,7 +64,7 @@ class CudaOps:
         self.launches[kernel] += 1
         blocks = max(1, -(-n // THREADS))
         passed = [np.int32(value) if type(value) is int else value for value in arguments]
-        self._module(str(dtype))(kernel)((blocks,), (THREADS,), tuple(passed))
+        self._kernel(str(dtype), kernel)((blocks,), (THREADS,), tuple(passed))
 
     def constant(self, value: float, size: int, dtype: Any) -> Array:
         """Return an array of one value, kept: it is not to be written to."""
