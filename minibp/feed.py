@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 
 from minibp.device import Array, Device
-from minibp.ops.cuda.compiled import CudaOps, Number
+from minibp.ops.cuda.compiled import CudaOps, DeviceScalar
 from minibp.preprocess import CHUNK, Affine, Preprocess
 
 Batches = Iterator[tuple[Array, Array]]  # inputs (B, …) and labels (B,), on the device
@@ -22,6 +22,9 @@ class HostFeed:
 
     def __init__(self, device: Device, X: np.ndarray, y: np.ndarray, prepare: Preprocess):
         self.device, self.X, self.y, self.prepare = device, X, y, prepare
+
+    def __len__(self) -> int:
+        return len(self.y)
 
     def batches(self, sizes: Sequence[int], order: np.ndarray | None = None) -> Batches:
         """Yield batches of these sizes, of the samples in the order given, or as they come."""
@@ -38,7 +41,7 @@ class HostFeed:
 
 
 class ResidentFeed:
-    """Samples in a GPU's memory, as the bytes they are: a kernel makes each batch.
+    """Samples in a GPU's memory, bytes as bytes: a kernel makes each batch.
 
     What is whitened is kept whitened. `next` takes the samples at `start`, a number in the device's
     memory, of the order given to `begin`; `total` is there to sum up an epoch's loss.
@@ -58,23 +61,26 @@ class ResidentFeed:
             for a in range(0, len(X), CHUNK):
                 self.data[a : a + CHUNK] = prepare(device.asarray(X[a : a + CHUNK]))
             centre = scale = None
-        self.form = (
+        self.affine = (
             device.asarray(np.zeros(shape) if centre is None else centre, dtype),
             device.asarray(np.ones(shape) if scale is None else scale, dtype),
         )
         self.order = device.asarray(np.arange(len(X)), "int32")
-        self.start, self.total = Number(device, "int32"), xp.zeros(1, dtype)
+        self.start, self.total = DeviceScalar(device, "int32"), xp.zeros(1, dtype)
+
+    def __len__(self) -> int:
+        return len(self.labels)
 
     def begin(self, order: np.ndarray | None) -> None:
         """Start anew, with the samples in this order."""
-        order = np.arange(len(self.labels)) if order is None else order
+        order = np.arange(len(self)) if order is None else order
         self.order[...] = self.ops.device.asarray(order, "int32")
         self.start.set(0)
         self.total.fill(0)
 
     def next(self, size: int) -> tuple[Array, Array]:
         """Return the batch at `start`."""
-        return self.ops.gather(self.data, self.labels, self.order, self.start, self.form, size)
+        return self.ops.gather(self.data, self.labels, self.order, self.start, self.affine, size)
 
     def batches(self, sizes: Sequence[int], order: np.ndarray | None = None) -> Batches:
         """Yield batches of these sizes, of the samples in the order given, or as they come."""

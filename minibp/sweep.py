@@ -27,8 +27,8 @@ from minibp.experiment import Experiment, Listener, collect, differences, do_run
 from minibp.files import read_json, write_json
 
 Loader = Callable[..., Data]
-ONE_AT_A_TIME = threading.Lock()
-THREAD = threading.local()
+LOADING = threading.Lock()
+PER_THREAD = threading.local()
 DONE, FAILED, ELSEWHERE = "done", "failed", "elsewhere"
 SETTLE = 90.0  # seconds until every machine sees what one wrote: NFS looks again after 60 at most
 HEAD = "experiment.json"  # what an experiment is, in its folder from its first run on
@@ -138,7 +138,7 @@ def _do(job: Job, loader: Loader, how: How, listener: Listener | None) -> None:
     experiment = job.experiment
     device = _device(how)
     part = (experiment.train_limit, experiment.holdout, experiment.seed)
-    with ONE_AT_A_TIME:  # or each thread would load the data
+    with LOADING:  # or each thread would load the data
         head, _ = prepare(experiment, _loaded(job.source, loader), device)
         data = _part(job.source, loader, *part)
     _agree(job.folder, head)
@@ -149,9 +149,9 @@ def _do(job: Job, loader: Loader, how: How, listener: Listener | None) -> None:
 
 def _device(how: How) -> Device:
     """Return this thread's device: a GPU's stream, and what belongs to it, serve all its runs."""
-    if getattr(THREAD, "how", None) != how:
-        THREAD.device, THREAD.how = get_device(how.device, how.kernels, how.threads), how
-    return THREAD.device
+    if getattr(PER_THREAD, "how", None) != how:
+        PER_THREAD.device, PER_THREAD.how = get_device(how.device, how.kernels, how.threads), how
+    return PER_THREAD.device
 
 
 def _agree(folder: Path, head: dict[str, Any]) -> None:

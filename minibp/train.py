@@ -104,7 +104,7 @@ class Run:
             settings,
         )
         self.streams = Streams(plan.seed)
-        self.feeds, self.replay = self._feed(), None
+        self.feeds, self.replay = self._make_feeds(), None
         if isinstance(self.feeds["train"], ResidentFeed):
             self.replay = Replay(self.network, self.optimizer, self.launch_step)
         self.history: list[dict[str, Any]] = []
@@ -194,7 +194,7 @@ class Run:
         self.network.apply_rule()
         self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
 
-    def _feed(self) -> dict[str, Feed]:
+    def _make_feeds(self) -> dict[str, Feed]:
         """Return where the samples of each part come from: a GPU's memory where they fit."""
         data, dtype, ops = self.data, self.plan.dtype, self.network.ops
         prepare = preprocess.fit(
@@ -295,7 +295,7 @@ class Run:
     def _error(self, part: str) -> float:
         """Return the error rate in percent; raise Diverged if an output is not finite."""
         feed, wrong, unusable = self.feeds[part], 0, 0
-        n = len(self.data.y_test if part == "test" else self.data.y_holdout)
+        n = len(feed)
         sizes = [min(feed.size, n - k) for k in range(0, n, feed.size)]
         for inputs, labels in feed.batches(sizes):
             N = self.network.forward(inputs, train=False)

@@ -16,7 +16,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from workload import CLASSES, batch_of, step_flop, title
+from workload import CLASSES, batch_of, step_flop
 
 from minibp.conditions import Condition
 from minibp.device import KERNELS, Device, get_device
@@ -102,6 +102,11 @@ class Ours:
                 d = timed(name, units[k].backward, d, need_dX=k > first)
             timed("update", update, self.net, self.optimizer)
         return {name: statistics.median(values) for name, values in times.items()}
+
+
+def title(unit) -> str:
+    """Return a unit's name: of a block its first layer's."""
+    return members(unit)[0].name
 
 
 def make(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace, size: int):

@@ -93,10 +93,10 @@ class Ours:
             size += sum(bytes_of(array) for array in arguments if hasattr(array, "shape"))
             launch(kernel, dtype, n, *arguments)
 
-        def multiplied(A: Any, B: Any, C: Any, turned: tuple[bool, bool]) -> None:
+        def multiplied(A: Any, B: Any, C: Any, transposed: tuple[bool, bool]) -> None:
             nonlocal size
             size += sum(map(bytes_of, (A, B, C)))
-            product(A, B, C, turned)
+            product(A, B, C, transposed)
 
         before, feed = ops.launches.total(), self.run.feeds["train"]
         ops.launch, ops.blas.product = counted, multiplied
@@ -116,7 +116,7 @@ def bytes_of(array: Any) -> int:
     return 0 if str(array.dtype) == "uint8" else array.size * array.dtype.itemsize
 
 
-class Torchs:
+class TorchStep:
     """One training step of PyTorch on the GPU, timed by its own events."""
 
     def __init__(self, variant: str, name: str, bn: bool, bm: bool, args: Any):
@@ -186,7 +186,7 @@ def measure(name: str, bn: bool, bm: bool, peaks: tuple[float, float], args: Any
         if variant in OURS:
             steps[variant] = Ours(name, bn, bm, args, args.device_of(), variant == OURS[0])
         else:
-            steps[variant] = Torchs(variant, name, bn, bm, args)
+            steps[variant] = TorchStep(variant, name, bn, bm, args)
     for work in steps.values():
         work.milliseconds(5)
     times: dict[str, list[float]] = {variant: [] for variant in steps}
@@ -312,7 +312,7 @@ def main(args: argparse.Namespace) -> dict:
     if args.against:  # at the end: a profiler may slow down what comes after it
         print("\nKernels of an eager step of PyTorch")
         for row in result["rows"]:
-            work = Torchs("eager", row["network"], row["bn"], row["bm"], args)
+            work = TorchStep("eager", row["network"], row["bn"], row["bm"], args)
             work()
             row["launches"]["eager"] = work.launches()
             print(f"{row['network']:<9} {TITLES[row['bn']]} BN {row['launches']['eager']:>5}")

@@ -25,7 +25,7 @@ part() { # NAME COMMAND …
 : >"$folder/summary.txt"
 part machine nvidia-smi
 part packages python -m pip freeze
-part tests python -m pytest -m cuda
+part tests env MINIBP_TEST_GPU=1 python -m pytest -m cuda
 part selfcheck python -m minibp.selfcheck --device cuda
 # In double precision the losses are the CPU's; in single, rounding flips signs of BM after some steps.
 part mnist-steps python scripts/compare_kernels.py steps --device cuda --dtype float64 "${mnist[@]}"

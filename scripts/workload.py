@@ -17,11 +17,6 @@ def batch_of(name: str, size: int) -> tuple[np.ndarray, np.ndarray]:
     return X, rng.integers(0, CLASSES[name], size)
 
 
-def title(unit) -> str:
-    """Return a unit's name: of a block its first layer's."""
-    return members(unit)[0].name
-
-
 def step_flop(net: Network, X: Any) -> float:
     """Return the products and sums of a step's matrix products on X if done directly: dW as many as
     the forward, dX as many again but for the first layer."""

@@ -57,7 +57,7 @@ class CppDevice(StrictDevice):
 
     def library(self, name):
         assert name == "cublas"
-        return CountedBlas(self)
+        return NumpyBlas(self)
 
     def address(self, array):
         assert array.flags.c_contiguous
@@ -132,7 +132,7 @@ def built(source, defines):
     return ctypes.CDLL(str(out))
 
 
-class CountedBlas:
+class NumpyBlas:
     """cuBLAS, as far as it is used here: columns first, with leading dimensions."""
 
     def __init__(self, device):

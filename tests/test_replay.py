@@ -17,7 +17,7 @@ from minibp.errors import InputError
 from minibp.feed import HostFeed, ResidentFeed
 from minibp.feedback import FeedbackRule
 from minibp.models import NETWORKS, input_shape
-from minibp.ops.cuda.compiled import CudaOps, Number
+from minibp.ops.cuda.compiled import CudaOps, DeviceScalar
 from minibp.schedule import BatchSchedule
 from minibp.train import Plan, Run
 
@@ -278,18 +278,18 @@ def test_the_stand_in_finds_what_a_replay_forgets(planted, monkeypatch):
         expected = finish(a_run("frSF+BN+BM"))
         monkeypatch.setattr("minibp.replay.place_feedback", lambda network: None)
     elif planted == "the rate":
-        write = Number.set
+        write = DeviceScalar.set
 
         def stale(self, value):
             real = str(self.array.dtype) == "float64"
             setattr(self, "value", value) if real and self.value else write(self, value)
 
-        monkeypatch.setattr(Number, "set", stale)
+        monkeypatch.setattr(DeviceScalar, "set", stale)
     else:
         tick = CudaOps.tick
 
         def forgetful(self, total, E, B, start):
-            tick(self, total, E, B, Number(self.device, "int32"))
+            tick(self, total, E, B, DeviceScalar(self.device, "int32"))
 
         monkeypatch.setattr(CudaOps, "tick", forgetful)
     with pytest.raises(AssertionError):

@@ -36,8 +36,8 @@ class Blas:
             device.libraries[math] = cls(device, math)
         return device.libraries[math]
 
-    def product(self, A: Array, B: Array, C: Array, turned: tuple[bool, bool]) -> None:
-        """Write A B into C, all dense; `turned`: whether the transpose of A, of B enters.
+    def product(self, A: Array, B: Array, C: Array, transposed: tuple[bool, bool]) -> None:
+        """Write A B into C, all dense; `transposed`: whether the transpose of A, of B enters.
 
         cuBLAS takes rows for columns, so to it these are Cᵀ = Bᵀ Aᵀ.
         """
@@ -45,10 +45,10 @@ class Blas:
         routine, real = ROUTINES[str(C.dtype)]
         one, zero = ctypes.byref(real(1)), ctypes.byref(real(0))
         a, b, c = (ctypes.c_void_p(self.device.address(array)) for array in (A, B, C))
-        (rows, columns), summed = C.shape, A.shape[0 if turned[0] else 1]
+        (rows, columns), summed = C.shape, A.shape[0 if transposed[0] else 1]
         self._call(
             routine,
-            *(self.handle, int(turned[1]), int(turned[0]), columns, rows, summed),
+            *(self.handle, int(transposed[1]), int(transposed[0]), columns, rows, summed),
             *(one, b, B.shape[1], a, A.shape[1], zero, c, columns),
         )
 

@@ -41,12 +41,12 @@ class CudaBlock:
         if scale is not None and b is not None:
             N = ops.biased(N, b)
         mean, std = (zero, one) if scale is None else stored or ops.moments(N, eps)
-        rest = (mean, std, one if scale is None else scale, self._shift(scale, shift, b, zero))
-        Y, first = self._down(N, rest)
+        bn = (mean, std, one if scale is None else scale, self._shift(scale, shift, b, zero))
+        Y, first = self._down(N, bn)
         self.kept = {
             "columns": columns,
             "N": N,
-            "rest": rest,
+            "bn": bn,
             "first": first,
             "bias": b is not None,
         }
@@ -65,13 +65,13 @@ class CudaBlock:
         dscale = dshift = db = None
         if scale is not None:
             N = kept["N"]
-            sums = ops.pairs(dN, N, mean, std, normalized=False)
-            dN = ops.denormalized(dN, N, mean, std, scale, sums, normalized=False)
+            sums = ops.gradient_sums(dN, N, mean, std, normalized=False)
+            dN = ops.input_gradient(dN, N, mean, std, scale, sums, normalized=False)
             dshift, dscale = (sums[0], sums[1]) if learns else (None, None)
         if kept["bias"]:
             db = ops.feature_sum(dN)
         rows = dN.reshape(-1, J)
-        dW = ops.product(kept["columns"], rows, turned=(True, False)).reshape(W_shape)
+        dW = ops.product(kept["columns"], rows, transposed=(True, False)).reshape(W_shape)
         if V is None:
             return None, dW, db, dscale, dshift
         if self.convolution:
@@ -80,21 +80,21 @@ class CudaBlock:
             dX = ops.linear_dX(dN, V)
         return dX, dW, db, dscale, dshift
 
-    def _down(self, N: Array, rest: tuple[Array, ...]) -> tuple[Array, Array | None]:
+    def _down(self, N: Array, bn: tuple[Array, ...]) -> tuple[Array, Array | None]:
         """Return Y, and for max pooling which place of each window it is from."""
-        ops, xp, arguments = self.ops, self.ops.xp, (N, *rest, int(self.relu))
+        ops, xp, arguments = self.ops, self.ops.xp, (N, *bn, int(self.relu))
         if self.pooling is None:
             Y = xp.empty(N.shape, N.dtype)
-            ops.launch("rest", N.dtype, N.size, *arguments, Y, N.size, N.shape[-1])
+            ops.launch("bn_relu", N.dtype, N.size, *arguments, Y, N.size, N.shape[-1])
             return Y, None
         kind, sizes = self.pooling[0], geometry(N.shape, *self.pooling[1:])
         shape = (len(N), *sizes[-2:], N.shape[-1])
         Y, first = xp.empty(shape, N.dtype), None
         if kind == "max":
             first = xp.empty(shape, "int16")
-            ops.launch("rest_max_pool", N.dtype, Y.size, *arguments, Y, first, *sizes)
+            ops.launch("bn_relu_max_pool", N.dtype, Y.size, *arguments, Y, first, *sizes)
         else:
-            ops.launch("rest_avg_pool", N.dtype, Y.size, *arguments, Y, *sizes)
+            ops.launch("bn_relu_avg_pool", N.dtype, Y.size, *arguments, Y, *sizes)
         return Y, first
 
     def _up(self, dY: Array) -> Array:
@@ -103,13 +103,13 @@ class CudaBlock:
         if self.pooling is None and not self.relu:
             return dY
         dZ = ops.xp.empty(N.shape, N.dtype)
-        arguments = (N, *self.kept["rest"], int(self.relu), dY, dZ)
+        arguments = (N, *self.kept["bn"], int(self.relu), dY, dZ)
         if self.pooling is None:
-            ops.launch("rest_dZ", N.dtype, N.size, *arguments, N.size, N.shape[-1])
+            ops.launch("bn_relu_dZ", N.dtype, N.size, *arguments, N.size, N.shape[-1])
         elif self.pooling[0] == "max":
             sizes = geometry(N.shape, *self.pooling[1:])
             ops.launch("max_pool_dX", N.dtype, N.size, dY, self.kept["first"], dZ, *sizes)
         else:
             sizes = geometry(N.shape, *self.pooling[1:])
-            ops.launch("rest_avg_pool_dZ", N.dtype, N.size, *arguments, *sizes)
+            ops.launch("bn_relu_avg_pool_dZ", N.dtype, N.size, *arguments, *sizes)
         return dZ

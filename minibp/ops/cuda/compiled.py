@@ -24,7 +24,7 @@ NO_KEY = np.zeros(2, "uint64")
 REAL = {"float32": "float", "float64": "double"}
 
 
-class Number:
+class DeviceScalar:
     """A number in the device's memory, where a replayed step reads it, and its value as the host
     knows it."""
 
@@ -50,7 +50,7 @@ class CudaOps:
         self._module = cache(lambda dtype: device.compile(source, REAL=REAL[dtype]))
         self._kernel = cache(lambda dtype, name: self._module(dtype)(name))
         self._key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
-        self.rate, self.step = Number(device, "float64"), Number(device, "int32")
+        self.rate, self.step = DeviceScalar(device, "float64"), DeviceScalar(device, "int32")
         self.launches: Counter[str] = Counter()
         self._constants: dict[tuple, Array] = {}
 
@@ -78,10 +78,10 @@ class CudaOps:
         return N if b is None else self.biased(N, b)
 
     def linear_dW(self, X: Array, dN: Array) -> Array:
-        return self.product(X, dN, turned=(True, False))
+        return self.product(X, dN, transposed=(True, False))
 
     def linear_dX(self, dN: Array, V: Array) -> Array:
-        return self.product(dN, V, turned=(False, True))
+        return self.product(dN, V, transposed=(False, True))
 
     def conv2d(self, X: Array, W: Array, b: Array | None, stride: int, padding: Padding) -> Array:
         namespace(X, W, b)
@@ -95,7 +95,7 @@ class CudaOps:
         namespace(X, dN)
         columns, (OH, OW) = self.columns(X, kernel, stride, padding)
         _check(dN.shape, (len(X), OH, OW, dN.shape[-1]))
-        dW = self.product(columns, dN.reshape(-1, dN.shape[3]), turned=(True, False))
+        dW = self.product(columns, dN.reshape(-1, dN.shape[3]), transposed=(True, False))
         return dW.reshape(*kernel, X.shape[3], -1)
 
     def conv2d_dX(
@@ -105,7 +105,7 @@ class CudaOps:
         sizes = geometry(shape, V.shape[:2], stride, padding)
         _check(dN.shape, (shape[0], *sizes[-2:], V.shape[3]))
         matrices = (dN.reshape(-1, dN.shape[3]), V.reshape(-1, V.shape[3]))
-        columns = self.product(*matrices, turned=(False, True))
+        columns = self.product(*matrices, transposed=(False, True))
         dX = self.xp.empty(shape, dN.dtype)
         self.launch("col2im", dX.dtype, dX.size, columns, dX, *sizes)
         return dX
@@ -167,8 +167,8 @@ class CudaOps:
         namespace(dXhat, Xhat, std)
         _check(dXhat.shape, Xhat.shape)
         one = self.constant(1, std.size, std.dtype)
-        sums = self.pairs(dXhat, Xhat, one, std, normalized=True)
-        return self.denormalized(dXhat, Xhat, one, std, one, sums, normalized=True)
+        sums = self.gradient_sums(dXhat, Xhat, one, std, normalized=True)
+        return self.input_gradient(dXhat, Xhat, one, std, one, sums, normalized=True)
 
     def moments(self, X: Array, eps: float) -> tuple[Array, Array]:
         """Return μ and s = √(σ² + ε) of each feature."""
@@ -178,15 +178,19 @@ class CudaOps:
         self.launch("moments", X.dtype, std.size, sums, mean, std, *sizes, float(eps))
         return mean, std
 
-    def pairs(self, dZ: Array, X: Array, mean: Array, std: Array, *, normalized: bool) -> Array:
+    def gradient_sums(
+        self, dZ: Array, X: Array, mean: Array, std: Array, *, normalized: bool
+    ) -> Array:
         """Return (2, C): of each feature Σ dZ and Σ dZ ∘ X̂; X is X̂ if it is `normalized`."""
         arrays = (dZ, X, mean, std)
-        return self._total(*self._sums("chunk_pairs", 2, *arrays, options=(int(normalized),)))
+        return self._total(
+            *self._sums("chunk_gradient_sums", 2, *arrays, options=(int(normalized),))
+        )
 
-    def denormalized(
+    def input_gradient(
         self, dZ: Array, X: Array, mean: Array, std: Array, scale: Array, sums: Array, *, normalized
     ) -> Array:
-        """Return dX, from dZ and its `pairs`."""
+        """Return dX, from dZ and its `gradient_sums`."""
         dZ, X, dX = self.dense(dZ), self.dense(X), self.xp.empty(X.shape, X.dtype)
         C = X.shape[-1]
         arrays = (dZ, X, mean, std, int(normalized), scale, sums, dX)
@@ -213,34 +217,38 @@ class CudaOps:
                 *(self.step.array, w.size),
             )
 
-    def gather(self, data: Array, labels: Array, order: Array, start: Number, form: Any, B: int):
+    def gather(
+        self, data: Array, labels: Array, order: Array, start: DeviceScalar, affine: Any, B: int
+    ):
         """Return the next B samples of the data, and their labels: those of numbers
         order[start] …, as inputs (x − centre) / scale.
 
-        form  (centre, scale), each an array of a sample's shape
+        affine  (centre, scale), each an array of a sample's shape
         """
-        X, y = self.xp.empty((B, *data.shape[1:]), form[0].dtype), self.xp.empty(B, "int32")
+        X, y = self.xp.empty((B, *data.shape[1:]), affine[0].dtype), self.xp.empty(B, "int32")
         kernel = "gather_bytes" if str(data.dtype) == "uint8" else "gather_reals"
-        arrays = (data, labels, order, start.array, *form, X, y)
+        arrays = (data, labels, order, start.array, *affine, X, y)
         self.launch(kernel, X.dtype, X.size, *arrays, B, X.size // B)
         return X, y
 
-    def tick(self, total: Array, E: Array, B: int, start: Number) -> None:
-        """End a step of B samples: total += B E, and the device's counts go on; the host's with
-        `ticked`."""
+    def tick(self, total: Array, E: Array, B: int, start: DeviceScalar) -> None:
+        """End a step of B samples: total += B E; `start` and the step's number go on in the
+        device's memory, but not as the host knows them."""
         self.launch("tick", total.dtype, 1, total, E, B, start.array, self.step.array)
 
-    def product(self, A: Array, B: Array, turned: tuple[bool, bool] = (False, False)) -> Array:
-        """Return A B; `turned`: whether the transpose of A, of B enters."""
+    def product(self, A: Array, B: Array, transposed: tuple[bool, bool] = (False, False)) -> Array:
+        """Return A B; `transposed`: whether the transpose of A, of B enters."""
         namespace(A, B)
         A, B = self.dense(A), self.dense(B)
-        rows, summed = A.shape[::-1] if turned[0] else A.shape
-        expected, columns = B.shape[::-1] if turned[1] else B.shape
+        rows, summed = A.shape[::-1] if transposed[0] else A.shape
+        expected, columns = B.shape[::-1] if transposed[1] else B.shape
         if summed != expected or A.dtype != B.dtype:
-            raise ValueError(f"no product of {A.shape} {A.dtype} and {B.shape} {B.dtype}: {turned}")
+            raise ValueError(
+                f"no product of {A.shape} {A.dtype} and {B.shape} {B.dtype}: {transposed}"
+            )
         C = self.xp.empty((rows, columns), A.dtype)
         self.launches["product"] += 1
-        self.blas.product(A, B, C, turned)
+        self.blas.product(A, B, C, transposed)
         return C
 
     def columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):

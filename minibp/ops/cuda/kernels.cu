@@ -99,7 +99,7 @@ extern "C" __global__ void col2im(const REAL* columns, REAL* X, whole B, whole H
 
 // ---- What a block does to N before it pools: BN or a bias, and perhaps a ReLU -------------------
 
-struct Rest {
+struct BnRelu {
     const REAL *mean, *std, *scale, *shift;  // of each feature; 0 and 1 where there is no BN
     whole relu;
     __device__ REAL before(REAL n, whole c) const {
@@ -116,18 +116,18 @@ struct Nothing {
     __device__ REAL of(REAL x, whole) const { return x; }
 };
 
-extern "C" __global__ void rest(const REAL* N, const REAL* mean, const REAL* std, const REAL* scale,
+extern "C" __global__ void bn_relu(const REAL* N, const REAL* mean, const REAL* std, const REAL* scale,
                                 const REAL* shift, whole relu, REAL* Y, whole n, whole C) {
-    const Rest rest = {mean, std, scale, shift, relu};
-    EACH(i, n) Y[i] = rest.of(N[i], i % C);
+    const BnRelu bn_relu = {mean, std, scale, shift, relu};
+    EACH(i, n) Y[i] = bn_relu.of(N[i], i % C);
 }
 
 // dZ = ∂E/∂Z, Z being what goes into the ReLU.
-extern "C" __global__ void rest_dZ(const REAL* N, const REAL* mean, const REAL* std,
+extern "C" __global__ void bn_relu_dZ(const REAL* N, const REAL* mean, const REAL* std,
                                    const REAL* scale, const REAL* shift, whole relu, const REAL* dY,
                                    REAL* dZ, whole n, whole C) {
-    const Rest rest = {mean, std, scale, shift, relu};
-    EACH(i, n) dZ[i] = rest.passes(N[i], i % C) ? dY[i] : 0;
+    const BnRelu bn_relu = {mean, std, scale, shift, relu};
+    EACH(i, n) dZ[i] = bn_relu.passes(N[i], i % C) ? dY[i] : 0;
 }
 
 // ---- Pooling: the window is clipped to the image ------------------------------------------------
@@ -161,13 +161,13 @@ extern "C" __global__ void max_pool(const REAL* X, REAL* Y, short* first, whole 
     max_pooled(X, Nothing(), false, Y, first, B, H, W, C, kh, kw, stride, top, left, OH, OW);
 }
 
-extern "C" __global__ void rest_max_pool(const REAL* N, const REAL* mean, const REAL* std,
+extern "C" __global__ void bn_relu_max_pool(const REAL* N, const REAL* mean, const REAL* std,
                                          const REAL* scale, const REAL* shift, whole relu, REAL* Y,
                                          short* first, whole B, whole H, whole W, whole C, whole kh,
                                          whole kw, whole stride, whole top, whole left, whole OH,
                                          whole OW) {
-    const Rest rest = {mean, std, scale, shift, relu};
-    max_pooled(N, rest, relu, Y, first, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+    const BnRelu bn_relu = {mean, std, scale, shift, relu};
+    max_pooled(N, bn_relu, relu, Y, first, B, H, W, C, kh, kw, stride, top, left, OH, OW);
 }
 
 // Each dY goes whole to the first maximum of its window.
@@ -218,12 +218,12 @@ extern "C" __global__ void avg_pool(const REAL* X, REAL* Y, whole B, whole H, wh
     avg_pooled(X, Nothing(), Y, B, H, W, C, kh, kw, stride, top, left, OH, OW);
 }
 
-extern "C" __global__ void rest_avg_pool(const REAL* N, const REAL* mean, const REAL* std,
+extern "C" __global__ void bn_relu_avg_pool(const REAL* N, const REAL* mean, const REAL* std,
                                          const REAL* scale, const REAL* shift, whole relu, REAL* Y,
                                          whole B, whole H, whole W, whole C, whole kh, whole kw,
                                          whole stride, whole top, whole left, whole OH, whole OW) {
-    const Rest rest = {mean, std, scale, shift, relu};
-    avg_pooled(N, rest, Y, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+    const BnRelu bn_relu = {mean, std, scale, shift, relu};
+    avg_pooled(N, bn_relu, Y, B, H, W, C, kh, kw, stride, top, left, OH, OW);
 }
 
 __device__ REAL avg_pooled_dX(const REAL* dY, whole i, whole H, whole W, whole C, whole kh, whole kw,
@@ -246,14 +246,14 @@ extern "C" __global__ void avg_pool_dX(const REAL* dY, REAL* dX, whole B, whole 
         dX[i] = avg_pooled_dX(dY, i, H, W, C, kh, kw, stride, top, left, OH, OW);
 }
 
-extern "C" __global__ void rest_avg_pool_dZ(const REAL* N, const REAL* mean, const REAL* std,
+extern "C" __global__ void bn_relu_avg_pool_dZ(const REAL* N, const REAL* mean, const REAL* std,
                                             const REAL* scale, const REAL* shift, whole relu,
                                             const REAL* dY, REAL* dZ, whole B, whole H, whole W,
                                             whole C, whole kh, whole kw, whole stride, whole top,
                                             whole left, whole OH, whole OW) {
-    const Rest rest = {mean, std, scale, shift, relu};
+    const BnRelu bn_relu = {mean, std, scale, shift, relu};
     EACH(i, B * H * W * C)
-        dZ[i] = rest.passes(N[i], i % C)
+        dZ[i] = bn_relu.passes(N[i], i % C)
                     ? avg_pooled_dX(dY, i, H, W, C, kh, kw, stride, top, left, OH, OW)
                     : 0;
 }
@@ -343,7 +343,7 @@ extern "C" __global__ void normalize(const REAL* X, const REAL* mean, const REAL
 }
 
 // Of each chunk Σ dZ and Σ dZ ∘ X̂, X̂ being X itself, or (X − μ)/s if it is not yet normalized.
-extern "C" __global__ void chunk_pairs(const REAL* dZ, const REAL* X, const REAL* mean,
+extern "C" __global__ void chunk_gradient_sums(const REAL* dZ, const REAL* X, const REAL* mean,
                                        const REAL* std, whole normalized, REAL* sums, whole rows,
                                        whole C, whole chunks) {
     EACH(i, chunks * C) {
