@@ -85,7 +85,7 @@ def test_batches_down_to_one(head, size, kernels):
 
 @tiers
 def test_one_sample_is_no_batch_for_bn(kernels):
-    X, labels = batch("mnist")
+    X, _ = batch("mnist")
     for net in pair("mnist", "BN", kernels):
         X1 = net.device.asarray(X[:1])
         with pytest.raises(InputError, match="layer 'bn3': a training batch of shape"):
