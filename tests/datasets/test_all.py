@@ -261,7 +261,7 @@ def striped(value, size=(20, 16), format="JPEG", mode="RGB"):
     """Return a wide image that is white at both sides, where a square cut does not reach."""
     from PIL import Image
 
-    picture = np.zeros((40, 120, 3), np.uint8)
+    picture = np.full((40, 120, 3), 40, np.uint8)
     picture[:, :30] = picture[:, 90:] = 255
     picture[0, 60] = value % 256
     file = io.BytesIO()

@@ -28,7 +28,7 @@ def make_folder(place, files):
 
 def pictures(*prefixes, each=5, size=(32, 32)):
     return {
-        f"{prefix}{name}/{k}.png": miniatures.image(10 * label + k, size, "PNG")
+        f"{prefix}{name}/{k}.png": miniatures.image(100 * label + 40 + k, size, "PNG")
         for prefix in prefixes
         for label, name in enumerate(("cat", "dog"))
         for k in range(each)
@@ -45,7 +45,7 @@ def test_a_folder_of_class_folders(tmp_path):
     assert (len(data.y_train), len(data.y_test), data.class_names) == (8, 2, ("cat", "dog"))
     assert data.network == "cifar"
     assert "split 8/2 by seed 0" in data.note
-    assert (data.X_train[:, 0, 0, 0] // 10 == data.y_train).all()
+    assert (data.X_train[:, 0, 0, 0] // 100 == data.y_train).all()
     others = [load(f"folder:{place}", seed=seed).sha256 for seed in range(1, 6)]
     assert len({data.sha256, *others}) > 1
     elsewhere = make_folder(tmp_path / "moved" / "and renamed", pictures(""))
