@@ -9,6 +9,7 @@ from minibp_datasets.protocols import Labelled, split
 from minibp_datasets.reading import Reading, from_images
 from minibp_datasets.tree import Tree
 
+from minibp.data import channels_first
 from minibp.errors import DamagedFileError, InputError
 from minibp.models import NETWORKS, input_shape
 
@@ -102,6 +103,22 @@ def fitting(shape: tuple[int, ...]) -> str | None:
     ('mnist', 'cifar', 'timit', None)
     """
     return next((name for name, (_, own) in NETWORKS.items() if own == shape), None)
+
+
+def why_none_fits(shape: tuple[int, ...]) -> str:
+    """Return what to say of inputs of a shape that no network takes.
+
+    >>> print(why_none_fits((3, 32, 32)))
+    no network of Table 1 takes inputs of shape (3, 32, 32): they take (28, 28, 1) (mnist), \
+(32, 32, 3) (cifar), (32, 32, 3) (svhn), (119, 119, 3) (image119), (1845,) (timit). Bring them to \
+one of these; images in folder: are resized. Its channels come first: expected last, \
+np.moveaxis(X, 1, -1).
+    """
+    shapes = ", ".join(f"{own} ({name})" for name, (_, own) in NETWORKS.items())
+    return (
+        f"no network of Table 1 takes inputs of shape {shape}: they take {shapes}. Bring them to one "
+        f"of these; images in folder: are resized.{channels_first((1, *shape))}"
+    )
 
 
 def about(path: Path, network: str = "") -> About:

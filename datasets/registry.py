@@ -62,8 +62,9 @@ def load(
     """Return a data set.
 
     name        one of `names()`, "synthetic:NETWORK", "folder:PATH", "npz:FILE" or "h5:FILE"; of a
-                copy that differs from the original, a name of its own that begins with the
-                original's, such as "cifar10-jpeg"
+                file whose name ends in .npz, .h5 or .hdf5 that alone; of a copy that differs from
+                the original, a name of its own that begins with the original's, such as
+                "cifar10-jpeg"
     data_dir    folder or archive with the original files; without it they are downloaded
     quiet       no progress bars
     unverified  whether it is such a copy
@@ -93,21 +94,23 @@ def load(
         return synthetic.load(rest)
     if own and kind == "folder":
         return _folder(Path(rest), quiet, resize, seed, network)
-    if name.endswith(".npz"):
-        return arrays.load_npz(Path(name), seed)
-    raise unknown("data set", name, [*names(), *OWN, "your_own.npz"])
+    if name.lower().endswith(arrays.SUFFIXES):
+        return arrays.load(Path(name), seed)
+    raise unknown("data set", name, [*names(), *OWN, "your_own.npz", "your_own.h5"])
 
 
 def short(name: str) -> str:
     """Return a data set's name for a file's: of a user's own its kind and the last of its path, so
     that it is never taken for another.
 
-    >>> short("cifar10"), short("folder:my/cifar10/"), short("my/mnist.npz")
-    ('cifar10', 'folder-cifar10', 'npz-mnist')
+    >>> short("cifar10"), short("folder:my/cifar10/"), short("my/mnist.npz"), short("mnist.hdf5")
+    ('cifar10', 'folder-cifar10', 'npz-mnist', 'h5-mnist')
     """
     kind, own, rest = name.partition(":")
-    if not own:
-        kind, rest = ("npz", name) if name.endswith(".npz") else ("", name)
+    if not own and name.lower().endswith(arrays.SUFFIXES):
+        kind, rest = "npz" if name.lower().endswith(".npz") else "h5", name
+    elif not own:
+        kind, rest = "", name
     stem = Path(rest).stem if kind in ("npz", "h5") else Path(rest).name
     return re.sub(r"[^\w.=,-]+", "_", "-".join(filter(None, (kind, stem))))
 
