@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import re
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from minibp_datasets.tree import Tree
 
 import minibp
 from minibp.data import Data
-from minibp.errors import DamagedFileError, InputError, unknown
+from minibp.errors import DamagedFileError, InputError, printable, unknown
 from minibp.files import cache_folder
 
 # By name, in the paper's order: the module of each, which has ABOUT and read.
@@ -169,25 +170,28 @@ def _folder(place: Path, quiet: bool, resize: str, seed: int, network: str | Non
     tree = Tree(only_archive(place, strict=False))
     source = Originals(folder.about(place), name, place, unverified=True, quiet=quiet)
     source.anything()
-    chosen = network or folder.network_for(tree)
-    path = cache_path(name, source, resize, seed, chosen)
-    text = folder.about(place, chosen)
-    return _built(
-        path, lambda: folder.read(tree, chosen, seed, resize), text, source, seed, resize, quiet
-    )
+    if tree.path.is_dir():
+        tree.names()  # so that folders without files count, too; an archive changes as a whole
+    facts = f"{network or ''} {folder.LAYOUT} {sorted(tree.folders)} {tree.broken}"
+    path = cache_path(name, source, resize, seed, facts)
+    if path.exists():
+        return _loaded(path)
+    reading, chosen = folder.read(tree, network, seed, resize)
+    return _built(path, lambda: reading, folder.about(place, chosen), source, seed, resize, quiet)
 
 
 def _built(path: Path, read, about: About, source: Originals, seed, resize, quiet) -> Data:
     """Return the data of a cache file, which is built if it is not there."""
     if path.exists():
-        return cache.load(path)
+        return _loaded(path)
     try:
         reading = read()
         facts = {
-            "name": source.name,
+            "name": printable(source.name),
             "classes": len(reading.class_names),
             "network": about.network,
-            "note": note(about, source, reading),
+            "note": printable(note(about, source, reading)),
+            "told": [printable(remark) for remark in reading.told],
             "sources": source.taken,
             "protocol": about.protocol,
             "seed": seed,
@@ -199,7 +203,15 @@ def _built(path: Path, read, about: About, source: Originals, seed, resize, quie
         source.reject()
         raise
     source.vouch()
-    return cache.load(path)
+    return _loaded(path)
+
+
+def _loaded(path: Path) -> Data:
+    """Return the data of a cache file, and warn of what the note alone is not enough for."""
+    data = cache.load(path)
+    for remark in cache.provenance(path).get("told", ()):
+        warnings.warn(f"data set {data.name!r}: {remark}.", stacklevel=4)
+    return data
 
 
 def note(about: About, source: Originals, reading: Reading) -> str:
@@ -212,7 +224,9 @@ def note(about: About, source: Originals, reading: Reading) -> str:
         words = [about.title]
     if not source.unverified and not all(entry["verified_by"] for entry in source.taken):
         words.append("unverified: no published checksum")
-    return "; ".join([*words, *reading.remarks, *([about.terms] if about.terms else [])])
+    return "; ".join(
+        [*words, *reading.told, *reading.remarks, *([about.terms] if about.terms else [])]
+    )
 
 
 def _original_of(name: str, place: Path | None) -> ModuleType:

@@ -220,7 +220,7 @@ def test_nothing_is_left_of_a_build_that_fails(folder, monkeypatch, tmp_path):
     files = miniatures.class_images("Images/", [f"room_{k:02d}" for k in range(67)], 3)
     files["Images/room_40/image_0001.jpg"] = b"\xff\xd8 no image"
     miniatures.tar(folder / "indoorCVPR_09.tar", files, "w")
-    with pytest.raises(DamagedFileError, match=r"room_40/image_0001\.jpg is not a whole image"):
+    with pytest.raises(DamagedFileError, match=r"room_40/image_0001\.jpg: not a whole image"):
         load("indoor67", folder)
     assert list((tmp_path / "cache" / "built").iterdir()) == []
 
