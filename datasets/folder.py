@@ -197,7 +197,8 @@ def _left_out(tree: Tree, names: list[str]) -> list[str]:
         )
     if tree.broken:
         links = counted(len(tree.broken), "link")
-        told.append(f"{links} that lead nowhere left out: {listed(tree.broken)}")
+        verb = "leads" if len(tree.broken) == 1 else "lead"
+        told.append(f"{links} that {verb} nowhere left out: {listed(tree.broken)}")
     return told
 
 
@@ -244,7 +245,7 @@ def _most_fit(shapes: Counter) -> tuple[str, list[str]]:
         votes[fitting(shape) or "image119"] += number
     network, most = (votes.most_common(1) or [("image119", 0)])[0]
     number = sum(votes.values())
-    differ = [f"network {network}, as for {most} of {number} images by their size"]
+    differ = [f"network {network} by the size of {most} of {number} images"]
     return network, differ if most < number else []
 
 

@@ -52,12 +52,13 @@ def own_image(image: Image.Image, bits: int) -> Image.Image:
 
 def changes(image: Image.Image, bits: int) -> list[str]:
     """Return in words what `own_image` does to an image that was opened."""
-    words = {"1": "bilevel", "P": "palette", "PA": "palette", "CMYK": "CMYK", "YCbCr": "YCbCr"}
+    palette = "with a palette"
+    words = {"1": "bilevel", "P": palette, "PA": palette, "CMYK": "CMYK", "YCbCr": "YCbCr"}
     found = [words[image.mode]] if image.mode in words else []
     if bits > 8:
-        found.append("16 bits to 8")
+        found.append("of more than 8 bits")
     if is_transparent(image) and not is_deep(image, bits):
-        found.append("transparent, on white")
+        found.append("transparent (now on white)")
     return found + (["turned by EXIF orientation"] if orientation(image) in UPRIGHT else [])
 
 
