@@ -48,12 +48,18 @@ def read(originals: Originals, seed: int, resize: str) -> Reading:
     names = tree.names()
     batches = [name for name in names if is_batch(name)]
     if not batches and originals.unverified:
-        train, test, classes, remarks = parts_of(tree, names, originals.name, seed)
-        if classes != CLASSES:
+        parts = parts_of(tree, names, seed)
+        if parts.classes != CLASSES:
             raise DamagedFileError(f"{tree}: expected class folders {', '.join(CLASSES)}.")
-        lossy = any(name.lower().endswith((".jpg", ".jpeg")) for name, _ in train + test)
+        lossy = any(
+            name.lower().endswith((".jpg", ".jpeg")) for name, _ in parts.train + parts.test
+        )
         kind = "from image files" + (", lossy (JPEG)" if lossy else "")
-        return from_images(tree, train, test, classes, SHAPE, resize, remarks=(kind, *remarks))
+        return from_images(
+            *(tree, parts.train, parts.test, CLASSES, SHAPE, resize),
+            remarks=(kind, *parts.remarks),
+            told=parts.told,
+        )
     return from_batches(tree, batches, "test_batch", 1, CLASSES, originals, seed)
 
 

@@ -3,19 +3,29 @@
 import io
 import re
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
-from PIL import Image, ImageOps
+from minibp_datasets.own_images import Unusable, own_image
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from minibp.device import available_cores
-from minibp.errors import DamagedFileError
+from minibp.errors import DamagedFileError, counted, listed
 
 FORMATS = ("JPEG", "PNG", "BMP", "GIF", "PPM", "TIFF", "WEBP")
-SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff", ".webp")
+SUFFIXES = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".ppm", ".pgm", ".tif", ".tiff"),
+    ".webp",
+)
+# Pictures, too, but none that Pillow alone can read.
+OTHERS = (
+    *(".heic", ".heif", ".avif", ".jxl", ".jp2", ".tga", ".psd", ".svg", ".ico", ".pdf"),
+    *(".raw", ".dng", ".cr2", ".cr3", ".nef", ".arw", ".orf", ".rw2"),
+)
 MOST_PIXELS = 64_000_000
 PIXELS_A_BYTE = 8 * 1032  # what a PNG of one bit a pixel can pack at most
+MOST_FAULTS = 10  # that an error tells
 AS_THEY_ARE = {"RGB", "L"}
 CONVERTIBLE = {"1", "LA", "P", "PA", "RGBA", "RGBX", "CMYK", "YCbCr"}
 
@@ -25,54 +35,53 @@ def is_image(name: str) -> bool:
     return name.lower().endswith(SUFFIXES)
 
 
-def decode(content: bytes, name: str, *, lenient: bool = False) -> Image.Image:
-    """Return an RGB or grey (L) image of 8 bits.
+def decode(content: bytes, name: str, *, own: bool = False) -> Image.Image:
+    """Return an RGB or grey (L) image of 8 bits. Palettes, CMYK and bilevel images are converted.
 
-    lenient  convert palettes, transparency and CMYK to RGB, as is needed for some images of
-             published data sets; a user's own are not changed behind their back
+    own  an image of a user's, not of a published data set: it is turned as its EXIF orientation
+         says, laid on white where it is transparent, and brought from 16 bits to 8. Published ones
+         are taken as they lie in the file, and those of more than 8 bits refused
 
-    Raises DamagedFileError for what is no image, truncated, of zero or huge size, animated, of
-    more than 8 bits, or to be converted.
+    Raises DamagedFileError, as "name: why", for what is no image, truncated, of zero or huge size,
+    animated, or of numbers that have no clear meaning as 8 bits.
     """
     try:
-        image = Image.open(io.BytesIO(content), formats=FORMATS)
-        width, height = image.size
-        if not 0 < width * height <= min(MOST_PIXELS, PIXELS_A_BYTE * len(content)):
-            raise DamagedFileError(
-                f"{name} says it has {width}x{height} pixels, in {len(content)} bytes: expected 1 "
-                f"to {MOST_PIXELS}, and no more than such a file can hold."
-            )
-        if getattr(image, "is_animated", False):
-            raise DamagedFileError(
-                f"{name}: an animation of {image.n_frames} frames, not an image."
-            )
-        if _bits(image, content) > 8:
-            raise DamagedFileError(f"{name} has more than 8 bits a channel: save it with 8 bits.")
+        image = opened(content)
+        bits = bits_of(image, content)
+        if bits > 8 and not own:
+            raise Unusable("more than 8 bits a channel: save it with 8 bits.")
         image.load()
-    except DamagedFileError:
-        raise
+        return own_image(image, bits) if own else _published(image)
+    except Unusable as error:
+        raise DamagedFileError(f"{name}: {error}") from error
+    except UnidentifiedImageError as error:  # whose text has no more than an address
+        raise DamagedFileError(
+            f"{name}: not a whole image of {', '.join(FORMATS)}; it begins with {content[:12]!r}."
+        ) from error
     except Exception as error:  # a broken file can make a codec raise anything
         raise DamagedFileError(
-            f"{name} is not a whole image of {', '.join(FORMATS)}: {error or type(error).__name__}."
+            f"{name}: not a whole image of {', '.join(FORMATS)}: {error or type(error).__name__}."
         ) from error
-    transparent = "transparency" in image.info
-    if image.mode in AS_THEY_ARE and not transparent:
-        return image
-    if image.mode not in CONVERTIBLE | AS_THEY_ARE:
-        raise DamagedFileError(
-            f"{name} has more than 8 bits a channel (mode {image.mode}): save it with 8 bits."
-        )
-    if not lenient:
-        raise DamagedFileError(
-            f"{name} is a {image.mode} image (palette, transparency, bilevel or CMYK): convert it "
-            f"to RGB or grey, as with Pillow's image.convert('RGB')."
-        )
-    if image.mode in ("P", "PA") or transparent:
-        image = image.convert("RGBA")
-    return image.convert("RGB")
 
 
-def _bits(image: Image.Image, content: bytes) -> int:
+def opened(content: bytes) -> Image.Image:
+    """Return the image whose head is in the content, of a size that it can honestly have."""
+    if not content:
+        raise Unusable("an empty file.")
+    image = Image.open(io.BytesIO(content), formats=FORMATS)
+    width, height = image.size
+    if not 0 < width * height <= min(MOST_PIXELS, PIXELS_A_BYTE * len(content)):
+        raise Unusable(
+            f"it says it has {width}x{height} pixels, in {len(content)} bytes: expected 1 to "
+            f"{MOST_PIXELS}, and no more than such a file can hold."
+        )
+    # Photographs of a phone are of format MPO: what follows the first are previews.
+    if image.format != "MPO" and getattr(image, "is_animated", False):
+        raise Unusable(f"an animation of {image.n_frames} frames, not an image.")
+    return image
+
+
+def bits_of(image: Image.Image, content: bytes) -> int:
     """Return how many bits a channel has in the file: Pillow cuts some to 8 without a word."""
     if image.format == "PNG":
         return content[24]
@@ -83,6 +92,17 @@ def _bits(image: Image.Image, content: bytes) -> int:
     if image.format == "TIFF":
         return max(image.tag_v2.get(258, (1,)))
     return 8
+
+
+def _published(image: Image.Image) -> Image.Image:
+    transparent = "transparency" in image.info
+    if image.mode in AS_THEY_ARE and not transparent:
+        return image
+    if image.mode not in CONVERTIBLE | AS_THEY_ARE:
+        raise Unusable(f"more than 8 bits a channel (mode {image.mode}): save it with 8 bits.")
+    if image.mode in ("P", "PA") or transparent:
+        image = image.convert("RGBA")
+    return image.convert("RGB")
 
 
 def fit(image: Image.Image, shape: tuple[int, int, int], resize: str = "squash") -> np.ndarray:
@@ -103,13 +123,31 @@ def fit(image: Image.Image, shape: tuple[int, int, int], resize: str = "squash")
 
 
 def fit_all(
-    contents: Iterable[tuple[str, bytes]], shape: tuple[int, int, int], resize: str, lenient: bool
+    contents: Iterable[tuple[str, bytes]], shape: tuple[int, int, int], resize: str, own: bool
 ) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield (name, array) of image files in their order; decoded by as many threads as cores."""
+    """Yield (name, array) of image files in their order; decoded by as many threads as cores.
 
-    def work(name: str, content: bytes) -> tuple[str, np.ndarray]:
-        return name, fit(decode(content, name, lenient=lenient), shape, resize)
+    Raises DamagedFileError at the end for all that could not be decoded.
+    """
 
+    def work(name: str, content: bytes) -> tuple[str, np.ndarray | DamagedFileError]:
+        try:
+            return name, fit(decode(content, name, own=own), shape, resize)
+        except DamagedFileError as error:
+            return name, error
+
+    faults = []
+    for name, result in _side_by_side(work, contents):
+        if isinstance(result, DamagedFileError):
+            faults.append((name, str(result)))
+        else:
+            yield name, result
+    if faults:
+        raise DamagedFileError(_told(faults))
+
+
+def _side_by_side(work: Callable, contents: Iterable[tuple[str, bytes]]) -> Iterator:
+    """Yield what work makes of each, in their order."""
     threads = available_cores()
     with ThreadPoolExecutor(threads) as pool:
         waiting: deque = deque()
@@ -119,3 +157,15 @@ def fit_all(
                 yield waiting.popleft().result()
         while waiting:
             yield waiting.popleft().result()
+
+
+def _told(faults: list[tuple[str, str]]) -> str:
+    """Return what is wrong with which images, those with the same fault together."""
+    if len(faults) == 1:
+        return faults[0][1]
+    names: dict[str, list[str]] = {}
+    for name, text in faults:
+        names.setdefault(text.removeprefix(f"{name}: "), []).append(name)
+    texts = [f"{listed(some)}: {why}" for why, some in names.items()]
+    more = f" And {counted(len(texts) - MOST_FAULTS, 'fault')} more." if texts[MOST_FAULTS:] else ""
+    return f"{len(faults)} images cannot be used. " + " ".join(texts[:MOST_FAULTS]) + more

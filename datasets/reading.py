@@ -8,7 +8,7 @@ from minibp_datasets.images import fit_all
 from minibp_datasets.protocols import Labelled
 from minibp_datasets.tree import Tree
 
-from minibp.errors import DamagedFileError
+from minibp.errors import DamagedFileError, counted
 
 Block = tuple[str, int | slice, np.ndarray]  # "train" or "test", which rows, the samples
 
@@ -20,6 +20,7 @@ class Reading:
     shape    of a sample
     blocks   gives every row of both parts once, in any order
     remarks  what a reader of results should know, such as classes with fewer samples
+    told     what the user is warned of, too
     """
 
     y_train: np.ndarray
@@ -29,6 +30,7 @@ class Reading:
     blocks: Callable[[], Iterator[Block]]
     remarks: tuple[str, ...] = ()
     dtype: str = "uint8"
+    told: tuple[str, ...] = ()
 
 
 def from_arrays(X_train, y_train, X_test, y_test, class_names, remarks=()) -> Reading:
@@ -51,15 +53,20 @@ def from_images(
     shape: tuple[int, int, int],
     resize: str,
     *,
-    lenient: bool = True,
+    own: bool = False,
     remarks=(),
+    told=(),
 ) -> Reading:
     """Return the reading of image files, which are decoded and resized as they are asked for.
 
     train, test  file names in the tree with their labels
+    own          they are a user's (see decode)
     """
     if not train or not test:
-        raise DamagedFileError(f"{tree}: {len(train)} images to train on, {len(test)} to test.")
+        raise DamagedFileError(
+            f"{tree}: {counted(len(train), 'image')} to train on, {len(test)} to test: expected 2 "
+            "or more in a class, or folders train and test."
+        )
     rows = {name: ("train", row) for row, (name, _) in enumerate(train)}
     rows |= {name: ("test", row) for row, (name, _) in enumerate(test)}
     if len(rows) < len(train) + len(test):
@@ -68,8 +75,8 @@ def from_images(
         )
 
     def blocks() -> Iterator[Block]:
-        for name, image in fit_all(tree.read(rows), shape, resize, lenient):
+        for name, image in fit_all(tree.read(rows), shape, resize, own):
             yield *rows[name], image
 
     labels = (np.array([label for _, label in part], np.int64) for part in (train, test))
-    return Reading(*labels, shape, tuple(class_names), blocks, tuple(remarks))
+    return Reading(*labels, shape, tuple(class_names), blocks, tuple(remarks), told=tuple(told))

@@ -3,6 +3,7 @@
 import hashlib
 import importlib
 import re
+import warnings
 from pathlib import Path
 from types import ModuleType
 
@@ -14,7 +15,7 @@ from minibp_datasets.tree import Tree
 
 import minibp
 from minibp.data import Data
-from minibp.errors import DamagedFileError, InputError, unknown
+from minibp.errors import DamagedFileError, InputError, printable, unknown
 from minibp.files import cache_folder
 
 # By name, in the paper's order: the module of each, which has ABOUT and read.
@@ -62,8 +63,9 @@ def load(
     """Return a data set.
 
     name        one of `names()`, "synthetic:NETWORK", "folder:PATH", "npz:FILE" or "h5:FILE"; of a
-                copy that differs from the original, a name of its own that begins with the
-                original's, such as "cifar10-jpeg"
+                file whose name ends in .npz, .h5 or .hdf5 that alone; of a copy that differs from
+                the original, a name of its own that begins with the original's, such as
+                "cifar10-jpeg"
     data_dir    folder or archive with the original files; without it they are downloaded
     quiet       no progress bars
     unverified  whether it is such a copy
@@ -93,21 +95,23 @@ def load(
         return synthetic.load(rest)
     if own and kind == "folder":
         return _folder(Path(rest), quiet, resize, seed, network)
-    if name.endswith(".npz"):
-        return arrays.load_npz(Path(name), seed)
-    raise unknown("data set", name, [*names(), *OWN, "your_own.npz"])
+    if name.lower().endswith(arrays.SUFFIXES):
+        return arrays.load(Path(name), seed)
+    raise unknown("data set", name, [*names(), *OWN, "your_own.npz", "your_own.h5"])
 
 
 def short(name: str) -> str:
     """Return a data set's name for a file's: of a user's own its kind and the last of its path, so
     that it is never taken for another.
 
-    >>> short("cifar10"), short("folder:my/cifar10/"), short("my/mnist.npz")
-    ('cifar10', 'folder-cifar10', 'npz-mnist')
+    >>> short("cifar10"), short("folder:my/cifar10/"), short("my/mnist.npz"), short("mnist.hdf5")
+    ('cifar10', 'folder-cifar10', 'npz-mnist', 'h5-mnist')
     """
     kind, own, rest = name.partition(":")
-    if not own:
-        kind, rest = ("npz", name) if name.endswith(".npz") else ("", name)
+    if not own and name.lower().endswith(arrays.SUFFIXES):
+        kind, rest = "npz" if name.lower().endswith(".npz") else "h5", name
+    elif not own:
+        kind, rest = "", name
     stem = Path(rest).stem if kind in ("npz", "h5") else Path(rest).name
     return re.sub(r"[^\w.=,-]+", "_", "-".join(filter(None, (kind, stem))))
 
@@ -166,25 +170,28 @@ def _folder(place: Path, quiet: bool, resize: str, seed: int, network: str | Non
     tree = Tree(only_archive(place, strict=False))
     source = Originals(folder.about(place), name, place, unverified=True, quiet=quiet)
     source.anything()
-    chosen = network or folder.network_for(tree)
-    path = cache_path(name, source, resize, seed, chosen)
-    text = folder.about(place, chosen)
-    return _built(
-        path, lambda: folder.read(tree, chosen, seed, resize), text, source, seed, resize, quiet
-    )
+    if tree.path.is_dir():
+        tree.names()  # so that folders without files count, too; an archive changes as a whole
+    facts = f"{network or ''} {folder.LAYOUT} {sorted(tree.folders)} {tree.broken}"
+    path = cache_path(name, source, resize, seed, facts)
+    if path.exists():
+        return _loaded(path)
+    reading, chosen = folder.read(tree, network, seed, resize)
+    return _built(path, lambda: reading, folder.about(place, chosen), source, seed, resize, quiet)
 
 
 def _built(path: Path, read, about: About, source: Originals, seed, resize, quiet) -> Data:
     """Return the data of a cache file, which is built if it is not there."""
     if path.exists():
-        return cache.load(path)
+        return _loaded(path)
     try:
         reading = read()
         facts = {
-            "name": source.name,
+            "name": printable(source.name),
             "classes": len(reading.class_names),
             "network": about.network,
-            "note": note(about, source, reading),
+            "note": printable(note(about, source, reading)),
+            "told": [printable(remark) for remark in reading.told],
             "sources": source.taken,
             "protocol": about.protocol,
             "seed": seed,
@@ -196,7 +203,15 @@ def _built(path: Path, read, about: About, source: Originals, seed, resize, quie
         source.reject()
         raise
     source.vouch()
-    return cache.load(path)
+    return _loaded(path)
+
+
+def _loaded(path: Path) -> Data:
+    """Return the data of a cache file, and warn of what the note alone is not enough for."""
+    data = cache.load(path)
+    for remark in cache.provenance(path).get("told", ()):
+        warnings.warn(f"data set {data.name!r}: {remark}.", stacklevel=4)
+    return data
 
 
 def note(about: About, source: Originals, reading: Reading) -> str:
@@ -209,7 +224,9 @@ def note(about: About, source: Originals, reading: Reading) -> str:
         words = [about.title]
     if not source.unverified and not all(entry["verified_by"] for entry in source.taken):
         words.append("unverified: no published checksum")
-    return "; ".join([*words, *reading.remarks, *([about.terms] if about.terms else [])])
+    return "; ".join(
+        [*words, *reading.told, *reading.remarks, *([about.terms] if about.terms else [])]
+    )
 
 
 def _original_of(name: str, place: Path | None) -> ModuleType:

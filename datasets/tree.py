@@ -47,6 +47,8 @@ class Tree:
 
     def __init__(self, path: Path, inner: str | None = None):
         self.path, self.inner = path, inner
+        self.folders: set[str] = set()  # that names() came by, with or without files
+        self.broken: list[str] = []  # links that lead nowhere, which names() came by
 
     def __str__(self) -> str:
         return f"{self.path}" + (f", {self.inner}" if self.inner else "")
@@ -110,11 +112,14 @@ class Tree:
             count += 1
             if count > MOST:
                 raise DamagedFileError(f"{self}: it has more than {MOST} files.")
-            if not any(part.startswith((".", "__MACOSX")) for part in found[0].split("/")):
+            if not hidden(found[0]):
                 yield found
 
     def _folder(self) -> Iterator[Member]:
-        for path in sorted(files_below(self.path)):
+        files, folders, broken = walk(self.path)
+        self.folders.update(path.relative_to(self.path).as_posix() for path in folders)
+        self.broken = sorted(path.relative_to(self.path).as_posix() for path in broken)
+        for path in sorted(files):
             name = path.relative_to(self.path).as_posix()
             yield name, lambda most, path=path: _head(path, most)
 
@@ -123,15 +128,16 @@ class Tree:
         with zipfile.ZipFile(self.path) as file:
             info = file.getinfo(self.inner)
             with file.open(info) as stream:
-                yield from _tar(stream, min(info.file_size, size * RATIO + ALLOWANCE))
+                most = min(info.file_size, size * RATIO + ALLOWANCE)
+                yield from _tar(stream, most, self.folders)
 
     def _archive(self) -> Iterator[Member]:
         size, name = self.path.stat().st_size, self.path.name
         with open(self.path, "rb") as stream:
             if name.lower().endswith(TARS):
-                yield from _tar(stream, size)
+                yield from _tar(stream, size, self.folders)
             elif name.lower().endswith(".zip"):
-                yield from _zip(stream, size)
+                yield from _zip(stream, size, self.folders)
             else:
                 unpacked, packed = _unpacked(stream, size)
                 yield (
@@ -142,9 +148,15 @@ class Tree:
 
 def files_below(place: Path) -> list[Path]:
     """Return all files of a folder and what it links to, or the file itself."""
+    return walk(place)[0]
+
+
+def walk(place: Path) -> tuple[list[Path], list[Path], list[Path]]:
+    """Return all files, folders and links that lead nowhere, of a folder and what it links to; of a
+    file itself."""
     if place.is_file():
-        return [place]
-    found, seen = [], set()
+        return [place], [], []
+    found, folders_found, seen = [], [], set()
     for folder, folders, names in os.walk(place, followlinks=True):
         real = os.path.realpath(folder)
         if real in seen:  # a link back
@@ -152,7 +164,14 @@ def files_below(place: Path) -> list[Path]:
             continue
         seen.add(real)
         found += [Path(folder, name) for name in names]
-    return [path for path in found if path.is_file()]
+        folders_found += [Path(folder, name) for name in folders]
+    broken = [path for path in found if path.is_symlink() and not path.exists()]
+    return [path for path in found if path.is_file()], folders_found, broken
+
+
+def hidden(name: str) -> bool:
+    """Return whether a file, or a folder it is in, is one that systems keep for themselves."""
+    return any(part.startswith((".", "__MACOSX")) for part in name.split("/"))
 
 
 def read_up_to(stream: IO[bytes], most: int) -> bytes:
@@ -199,12 +218,13 @@ def _unpacked(stream: IO[bytes], size: int) -> tuple[_Limited, bool]:
     return _Limited(stream, size), False
 
 
-def _tar(stream: IO[bytes], size: int) -> Iterator[Member]:
-    """Yield the files of a tar, packed or not, from front to back."""
+def _tar(stream: IO[bytes], size: int, folders: set[str]) -> Iterator[Member]:
+    """Yield the files of a tar, packed or not, from front to back, and note its folders."""
     content, _ = _unpacked(stream, size)
     with tarfile.open(fileobj=content, mode="r|", bufsize=1 << 18) as tar:
         for member in tar:
             if member.isdir():
+                folders.add(member.name.removeprefix("./"))
                 continue
             if not member.isreg() or member.issparse():
                 raise Refused(f"{member.name!r} is a link, a device or sparse, not a plain file")
@@ -218,10 +238,11 @@ def _tar(stream: IO[bytes], size: int) -> Iterator[Member]:
         raise Refused("the end of the archive is missing")
 
 
-def _zip(stream: IO[bytes], size: int) -> Iterator[Member]:
-    """Yield the files of a zip."""
+def _zip(stream: IO[bytes], size: int, folders: set[str]) -> Iterator[Member]:
+    """Yield the files of a zip, and note its folders."""
     with zipfile.ZipFile(stream) as file:
         infos = [info for info in file.infolist() if not info.is_dir()]
+        folders.update(info.filename.rstrip("/") for info in file.infolist() if info.is_dir())
         if sum(info.file_size for info in infos) > size * RATIO + ALLOWANCE:
             raise Refused("unpacked it is far larger than it can honestly be")
         for info in infos:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule, get_rule
+from minibp.feedback import FeedbackRule, get_rule, new_rule
 
 FREEZE = {"Bottom": "bottom", "Top": "top"}
 HEAD = re.compile(
@@ -46,7 +46,9 @@ class Condition:
             raise InputError(f"rule {self.feedback!r} has no flip probability, but got p={self.p}.")
         if self.p is not None and not 0 <= self.p <= 1:
             raise InputError(f"p={self.p}: expected a probability from 0 to 1.")
-        if self.bm not in (0, 1, 2, 3):
+        if type(self.bn) is not bool:
+            raise InputError(f"bn={self.bn!r}: expected True or False.")
+        if self.bm not in (0, 1, 2, 3) or type(self.bm) is not int:
             raise InputError(f"bm={self.bm!r}: expected Eq. 3's setting 0, 1, 2 or 3.")
         if self.freeze not in (None, "bottom", "top"):
             raise InputError(f"freeze={self.freeze!r}: expected 'bottom', 'top' or None.")
@@ -57,6 +59,7 @@ class Condition:
         # One record for one condition, however it was written: equal ones compare equal.
         if takes_p:
             object.__setattr__(self, "p", float(self.p or 0.0))
+        self.rule()  # raises if a user's class cannot be made
         if not self.bn or self.bn_affine == ("on" if self._affine_in_the_paper else "off"):
             object.__setattr__(self, "bn_affine", "auto")
 
@@ -72,7 +75,7 @@ class Condition:
 
     def rule(self, sigma: float = 0.05) -> FeedbackRule:
         """Return the feedback rule, ready to use; `sigma` is RndF's standard deviation."""
-        return get_rule(self.feedback)(p=self.p or 0.0, sigma=sigma)
+        return new_rule(self.feedback, self.p or 0.0, sigma)
 
     @classmethod
     def parse(cls, head: str) -> "Condition":
@@ -91,7 +94,7 @@ class Condition:
         name, p = feedback, None
         flips = re.fullmatch(r"(.+)-([0-9.]+(?:[eE][-+]?[0-9]+)?)", feedback)
         if flips:
-            name, p = flips[1], float(Decimal(flips[2]) / 100)
+            name, p = flips[1], _share(flips[2], head)
         return cls(
             feedback="BP" if name in ("", "SGD") else name,
             p=p,
@@ -108,3 +111,13 @@ class Condition:
         parts += [f"BN{affine}"] if self.bn else []
         parts += [f"BM{self.bm if self.bm > 1 else ''}"] if self.bm else []
         return ("+".join(parts) or "SGD") + (f" {self.freeze.capitalize()}" if self.freeze else "")
+
+
+def _share(percent: str, head: str) -> float:
+    try:
+        return float(Decimal(percent) / 100)
+    except ArithmeticError:
+        raise InputError(
+            f"cannot read condition {head!r}: {percent!r} is no percentage of flipped signs, such "
+            "as 25 or 2.5."
+        ) from None

@@ -27,3 +27,34 @@ def unknown(kind: str, given: str, known: Iterable[str]) -> InputError:
     near = difflib.get_close_matches(given.lower(), folded, n=1, cutoff=0.4)
     hint = f"; did you mean {folded[near[0]]!r}?" if near else "."
     return InputError(f"unknown {kind} {given!r}{hint} Known: {', '.join(known)}")
+
+
+def counted(number: int, what: str) -> str:
+    """Return a number of things, "class" and the like with their plural.
+
+    >>> counted(1, "value"), counted(2, "class")
+    ('1 value', '2 classes')
+    """
+    plural = "" if number == 1 else "es" if what.endswith("s") else "s"
+    return f"{number} {what}{plural}"
+
+
+def listed(names: Iterable[object], most: int = 10, of: int | None = None) -> str:
+    """Return the first names and how many more there are, `of` in all if they are not all given.
+
+    >>> listed("abc", most=2), listed("ab"), listed("ab", of=9)
+    ('a, b and 1 more', 'a, b', 'a, b and 7 more')
+    """
+    names = [printable(str(name)) for name in names]
+    shown = names[:most]
+    more = (len(names) if of is None else of) - len(shown)
+    return ", ".join(shown) + (f" and {more} more" if more else "")
+
+
+def printable(text: str) -> str:
+    r"""Return a text in which bytes of a file's name that are no UTF-8 are escaped.
+
+    >>> printable("café"), printable("caf\udce9")
+    ('café', 'caf\\xe9')
+    """
+    return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")

@@ -5,18 +5,18 @@ after each update of W. To add one, write a class like these in a file of your o
 `python scripts/train.py --feedback my_rules.py:MyRule`.
 """
 
-import importlib.util
+import inspect
 import math
 from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
+from minibp import usercode
 from minibp.device import Array
 from minibp.errors import InputError, unknown
 from minibp.ops.sign import sign
 from minibp.rng import Draws
 
 RULES: dict[str, type["FeedbackRule"]] = {}
+REDRAW = ("once", "batch")
 
 
 def rule(name: str) -> Callable[[type], type]:
@@ -31,12 +31,22 @@ def rule(name: str) -> Callable[[type], type]:
 
 
 class FeedbackRule:
-    """How V follows from W. Override `V`, and `draw` if the rule needs random arrays."""
+    """How V follows from W. Override `V`, and `draw` if the rule needs random arrays.
+
+    A rule is pure: V depends on nothing but V's arguments, and changes none of them. On a CPU they
+    cannot be written to; a GPU cannot protect its arrays.
+
+    Raises InputError for a class attribute with a value that it cannot have.
+    """
 
     name = ""
     takes_p = False  # whether the rule has a flip probability
     redraw = "once"  # "batch": draw anew after each update of W
-    replayable = False  # True in a class itself: V depends on nothing but V's arguments
+    replayable = False  # True in a class itself: a GPU may do V's operations again as a graph
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        check_attributes(cls)
 
     def __init__(self, p: float = 0.0, sigma: float = 0.05):
         self.p, self.sigma = p, sigma
@@ -47,7 +57,21 @@ class FeedbackRule:
 
     def V(self, W: Array, **drawn: Array) -> Array:
         """Return the feedback weights, of W's shape and dtype."""
-        raise NotImplementedError(f"rule {type(self).__name__} must define V(self, W, ...)")
+        raise InputError(f"rule {self.name or type(self).__name__} has no V: {EXPECTED_V}.")
+
+
+EXPECTED_V = "expected a method V(self, W, ...) that returns an array of W's shape"
+
+
+def check_attributes(rule: "FeedbackRule | type[FeedbackRule]") -> None:
+    """Raise InputError if an attribute of a rule, or of its class, cannot have its value."""
+    cls = rule if isinstance(rule, type) else type(rule)
+    choices = {"redraw": REDRAW, "takes_p": (True, False), "replayable": (True, False)}
+    for name, allowed in choices.items():
+        value = getattr(rule, name)
+        if not any(type(value) is type(one) and value == one for one in allowed):
+            words = " or ".join(map(repr, allowed))
+            raise InputError(f"rule {cls.__name__}: {name} = {value!r}: expected {words}.")
 
 
 @rule("BP")
@@ -113,23 +137,34 @@ def get_rule(name: str) -> type[FeedbackRule]:
     """
     if name in RULES:
         return RULES[name]
-    path, colon, cls = name.rpartition(":")
-    if not (colon and path.endswith(".py")):
+    place = usercode.split(name)
+    if place is None:
         raise unknown("feedback rule", name, [*RULES, "file.py:Class"])
-    found = getattr(_load(Path(path).resolve()), cls, None)
+    path, cls = place
+    found = getattr(usercode.load(path).module, cls, None)
     if not (isinstance(found, type) and issubclass(found, FeedbackRule)):
         raise InputError(f"{path} has no class {cls!r} derived from minibp.feedback.FeedbackRule.")
+    if found.V is FeedbackRule.V:
+        raise InputError(f"rule {name} has no V: {EXPECTED_V}.")
+    if "name" not in vars(found):
+        found.name = name
     return found
 
 
-@cache
-def _load(path: Path):
-    if not path.is_file():
-        raise InputError(f"no file {str(path)!r} to take the feedback rule from.")
-    spec = importlib.util.spec_from_file_location(f"minibp_user_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
+def new_rule(name: str, p: float = 0.0, sigma: float = 0.05) -> FeedbackRule:
+    """Return a rule, ready to use; raise InputError if its class cannot be made with p and sigma.
+
+    p      flip probability, for rules that take one
+    sigma  standard deviation of RndF's V
+    """
+    cls = get_rule(name)
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:
-        raise InputError(f"{path} cannot be loaded: {type(error).__name__}: {error}") from error
-    return module
+        inspect.signature(cls).bind(p=p, sigma=sigma)
+    except TypeError as error:
+        raise InputError(
+            f"rule {name}: its __init__ takes {inspect.signature(cls)} ({error}): expected "
+            "__init__(self, p=0.0, sigma=0.05), or none. Numbers of its own can be attributes of "
+            "the class."
+        ) from error
+    with usercode.named(f"rule {name}"):
+        return cls(p=p, sigma=sigma)

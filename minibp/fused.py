@@ -66,6 +66,8 @@ class Block:
         layer.check_input(X, f"({'B, H, W' if X.ndim == 4 else 'B'}, {layer.W.shape[-2]})")
         if bn is not None:
             bn.check_input(layer.W)
+            if train and X.ndim == 2:
+                bn.check_batch((len(X), layer.W.shape[-1]))
         scale, shift = self._scale_and_shift()
         stored = bn.stored_moments(X) if bn is not None and not train else None
         eps = bn.eps if bn is not None else 0.0

@@ -154,11 +154,8 @@ def _check_layer(
         return probe.number(terms.sum()), probe.number(norm(terms))
 
     def F_with_V() -> tuple[float, float]:
-        kept, layer.W = layer.W, layer.V
-        try:
+        with layer.with_W(layer.V):
             return F()
-        finally:
-            layer.W = kept
 
     def kinks() -> list[Array]:
         decisions = layer.kinks()

@@ -1,18 +1,20 @@
 """A network: layers in order, and the feedback rule that joins each W to its V."""
 
 import textwrap
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from minibp import guard
 from minibp.conditions import Condition
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule
+from minibp.feedback import FeedbackRule, check_attributes
 from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, WeightedLayer
 from minibp.ops import plain
 from minibp.ops.tiers import ops_for
-from minibp.rng import Streams
+from minibp.rng import Stream, Streams
 
 
 class Network:
@@ -24,6 +26,9 @@ class Network:
     input_shape  shape of one input, such as (28, 28, 1), if inputs are to be checked
     symmetric    names of layers that keep V = W whatever the rule
     matmul       "float32", or "tf32": see minibp.settings
+
+    Raises InputError for layers of one name, a layer that holds others with parameters, and a rule
+    that is not pure, or whose first V is no array of W's shape, or not finite.
     """
 
     def __init__(
@@ -41,6 +46,8 @@ class Network:
         names = [layer.name for layer in layers]
         if len(set(names)) < len(names):
             raise InputError(f"layers need distinct names, got {', '.join(names)}.")
+        for layer in layers:
+            _check_flat(layer)
         self.layers = layers
         self.units: list[Any] = list(layers)  # what runs one after the other: see `fuse`
         self.fused = False
@@ -59,14 +66,24 @@ class Network:
         self.made_V: dict[str, Array] = {}  # what the rule made, whatever V is by hand
         self._outputs: list[Array] = []
         self._errors: list[Array | None] = []
+        if rule is not None:
+            check_attributes(rule)
         self._draw()
         self.apply_rule()
+        weights = {layer.name: layer.W for layer in self.weighted}
+        for name, V in self.made_V.items():
+            guard.check_start(rule, name, weights[name], V, self._stream(name))
 
     def forward(self, X: Array, *, train: bool) -> Array:
-        """Return the outputs N (B, classes) for X (B, …); a training forward prepares backward."""
+        """Return the outputs N (B, classes) for X (B, …); a training forward prepares backward.
+
+        Raises RuntimeError, of a training forward, if an update of W has left a V behind.
+        """
         if self.input_shape is not None and X.shape[1:] != self.input_shape:
             expected = ", ".join(["B", *map(str, self.input_shape)])
             raise InputError(f"the network expects X ({expected}), got {X.shape}.")
+        if train:
+            self._check_feedback()
         outputs = [X]
         for unit in self.units:
             outputs.append(unit.forward(outputs[-1], train=train))
@@ -108,7 +125,8 @@ class Network:
             return
         for layer in self.weighted:
             if layer.name not in self.symmetric:
-                layer.V = self.rule.V(layer.W, **self.drawn[layer.name])
+                drawn = self.drawn[layer.name]
+                layer.V = guard.make_V(self.rule, layer.name, layer.W, drawn)
                 self.made_V[layer.name] = layer.V
 
     def trace(self) -> list["Trace"]:
@@ -136,12 +154,49 @@ class Network:
         for layer in self.weighted:
             if layer.name in self.symmetric:
                 continue
-            rng = self.streams[f"feedback/{layer.name}"].at(self.updates)
-            self.drawn[layer.name] = self.rule.draw(layer.W.shape, rng)
+            rng = self._stream(layer.name).at(self.updates)
+            self.drawn[layer.name] = guard.draw(self.rule, layer.name, layer.W.shape, rng)
+
+    def _stream(self, layer: str) -> Stream:
+        return self.streams[f"feedback/{layer}"]
+
+    def _check_feedback(self) -> None:
+        """Raise RuntimeError if W moved and V, which the rule makes of it, did not follow."""
+        stale = [layer.name for layer in self.weighted if layer.stale]
+        if self.rule is not None and stale:
+            raise RuntimeError(
+                f"W changed in {', '.join(stale)}, but V is still that of the W before: call "
+                "network.refresh_feedback() after optimizer.step(), or apply_rule() after weights "
+                "by hand."
+            )
 
     def __repr__(self) -> str:
         rows = "\n".join(f"  {layer!r}" for layer in self.layers)
         return f"<Network {self.condition}\n{rows}>"
+
+
+def _check_flat(layer: Layer) -> None:
+    """Raise InputError for a layer whose parameters are inside of other layers.
+
+    No rule would reach the V in there: it would stay W, whatever the condition says.
+    """
+    inner = [found for found in _held(vars(layer).values()) if found.params]
+    if inner:
+        raise InputError(
+            f"layer {layer.name!r} holds layers with parameters: {', '.join(map(repr, inner))}. "
+            "The rule, the optimizer and checkpoints would not find them. Expected layers without "
+            "such layers inside."
+        )
+
+
+def _held(values: Iterable[Any]) -> Iterator[Layer]:
+    """Yield the layers among some values, and in lists, tuples and dicts of them, at any depth."""
+    for value in values:
+        if isinstance(value, Layer):
+            yield value
+            yield from _held(vars(value).values())
+        elif isinstance(value, list | tuple | dict):
+            yield from _held(value.values() if isinstance(value, dict) else value)
 
 
 def members(unit: Any) -> list[Layer]:

@@ -34,6 +34,8 @@ class Optimizer:
 
     `rate` is η; it stands outside the memory, which is kept when the rate drops. `memory` holds
     τ(t−1), or κ(t−1) in Setting 3, by "layer/parameter".
+
+    Raises InputError for a rate or a momentum that is negative or not finite.
     """
 
     def __init__(
@@ -42,17 +44,25 @@ class Optimizer:
         rate: float,
         momentum: float,
     ):
+        for what, value in (("rate", rate), ("momentum", momentum)):
+            if not 0 <= value < float("inf"):
+                raise InputError(f"{what} {value}: expected a finite number of 0 or more.")
         self.slots, self.rate, self.momentum = slots, rate, momentum
         self.memory: dict[str, Array] = {
             f"{layer.name}/{name}": 0 * layer.params[name] for layer, name, *_ in slots
         }
 
     def step(self) -> None:
-        """Update every learning parameter in place from its layer's last gradients."""
+        """Update every learning parameter in place from its layer's last gradients.
+
+        Every V is then that of the W before, until `network.refresh_feedback()` is called.
+        """
         for layer, name, setting, decay, multiplier in self.slots:
             w, key, g = layer.params[name], f"{layer.name}/{name}", self.gradient(layer, name)
             tau, self.memory[key] = eq3(setting, g, w, self.memory[key], self.momentum, decay)
             w += self.rate * multiplier * tau
+            if isinstance(layer, WeightedLayer) and name == "W":
+                layer.moved()
 
     @staticmethod
     def gradient(layer: Layer, name: str) -> Array:
@@ -66,17 +76,15 @@ def build_optimizer(
     network: Network,
     condition: Condition,
     rate: float,
-    momentum: float = 0.9,
-    weight_decay: float = 5e-4,
     settings: Settings | None = None,
 ) -> Optimizer:
     """Return the optimizer of a condition: Eq. 3's setting, and which layers learn.
 
-    `momentum` and `weight_decay` count; of `settings`, only what is said of biases, BN parameters
-    and learning-rate multipliers.
+    rate      η, before any drop
+    settings  its momentum, weight decay, and what they apply to; None: the paper's
+
+    Raises InputError for a rate that is negative or not finite.
     """
-    if rate < 0:
-        raise InputError(f"rate {rate}: expected a learning rate of 0 or more.")
     settings = settings or Settings()
     last = network.weighted[-1]
     slots = []
@@ -86,9 +94,9 @@ def build_optimizer(
             signs = settings.bm_scope == "all" or name == "W"
             multiplier = {"W": settings.weight_rate, "b": settings.bias_rate}.get(name, 1.0)
             multiplier *= settings.last_layer_rate if layer is last else 1.0
-            setting, decay = condition.bm if signs else 0, weight_decay if decays else 0.0
+            setting, decay = condition.bm if signs else 0, settings.weight_decay if decays else 0.0
             slots.append((layer, name, setting, decay, multiplier))
-    return Optimizer(slots, rate, momentum)
+    return Optimizer(slots, rate, settings.momentum)
 
 
 def learning_layers(network: Network, condition: Condition) -> list[Layer]:

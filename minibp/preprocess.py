@@ -73,8 +73,9 @@ def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
     """Return what turns samples (B, …), uint8 or float, into inputs of a dtype.
 
     kind  "mean": subtract the training-mean image; "gcn+zca": that, then global contrast
-          normalization and whitening; "standardize": mean 0 and standard deviation 1 of each input;
-          "none"; "auto": gcn+zca for the CIFAR network, standardize for TIMIT's, else mean
+          normalization and whitening; "standardize": mean 0 and standard deviation 1 of each input,
+          and mean 0 of one that is constant up to rounding; "none"; "auto": gcn+zca for the CIFAR
+          network, standardize for TIMIT's, else mean
 
     It is fitted on the training set alone. A whitening is kept in the cache folder, under the
     checksum of its training set.
@@ -95,8 +96,16 @@ def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
         return Affine(dtype, mean.astype(dtype))
     square = sum((chunk**2).sum(axis=0) for chunk in _chunks(X_train, mean))
     std = np.sqrt(square / len(X_train))
-    std[std == 0] = 1  # an input that never changes stays 0
+    std[std <= _rounding(X_train, dtype) * abs(mean)] = 1  # what never changes is only centred
     return Affine(dtype, mean.astype(dtype), std.astype(dtype))
+
+
+def _rounding(X_train: np.ndarray, dtype: str) -> float:
+    """Return the relative deviation that rounding alone can give a constant input: of the values as
+    given, of those that the run computes with, and of their sum."""
+    types = [np.dtype(dtype), *([X_train.dtype] if X_train.dtype.kind == "f" else [])]
+    summed = len(X_train) * np.finfo("float64").eps
+    return max(summed, *(2 * np.finfo(each).eps for each in types))
 
 
 def _chunks(X: np.ndarray, mean: np.ndarray) -> Iterator[np.ndarray]:

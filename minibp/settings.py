@@ -95,12 +95,10 @@ class Settings:
                 raise InputError(
                     f"setting {entry.name}={value!r}: expected one of {', '.join(meta['choices'])}."
                 )
+            if type(entry.default) is bool and type(value) is not bool:
+                raise InputError(f"setting {entry.name}={value!r}: expected true or false.")
             if "range" in meta:
-                low, high = meta["range"]
-                if not isinstance(value, int | float) or not low <= value <= high:
-                    raise InputError(
-                        f"setting {entry.name}={value!r}: expected a number from {low} to {high}."
-                    )
+                _check_range(entry.name, value, *meta["range"], whole=type(entry.default) is int)
         if self.init not in ("paper", "he"):
             _positive_number("init", self.init)
 
@@ -146,6 +144,16 @@ def changes_of(pairs: Iterable[str]) -> dict[str, Any]:
             raise InputError(f"setting {pair!r}: expected NAME=VALUE.")
         changes[name] = Settings.from_text(name, text)
     return changes
+
+
+def _check_range(name: str, value: Any, low: float, high: float, whole: bool) -> None:
+    """Raise InputError unless a value is a finite number, or a whole one, in a range."""
+    kinds = int if whole else int | float
+    fits = isinstance(value, kinds) and not isinstance(value, bool)
+    if not fits or not low <= value <= high or abs(value) == float("inf"):
+        span = f"of {low} or more" if high == float("inf") else f"from {low} to {high}"
+        kind = "whole" if whole else "finite"
+        raise InputError(f"setting {name}={value!r}: expected a {kind} number {span}.")
 
 
 def _positive_number(name: str, text: str) -> float:

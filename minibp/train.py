@@ -95,14 +95,7 @@ class Run:
             plan.network, data.classes, plan.condition, self.device, plan.seed, plan.dtype, settings
         )
         self.network.fuse()
-        self.optimizer = build_optimizer(
-            self.network,
-            plan.condition,
-            plan.rate,
-            settings.momentum,
-            settings.weight_decay,
-            settings,
-        )
+        self.optimizer = build_optimizer(self.network, plan.condition, plan.rate, settings)
         self.streams = Streams(plan.seed)
         self.feeds, self.replay = self._make_feeds(), None
         if isinstance(self.feeds["train"], ResidentFeed):

@@ -55,8 +55,9 @@ class Ours:
 
     def __init__(self, name: str, bn: bool, bm: bool, args: Any, device: Device, replayed: bool):
         rng, shape, n = np.random.default_rng(0), input_shape(name), args.batch_size
-        X = rng.integers(0, 256, (BATCHES * n, *shape), np.uint8)
-        y = rng.integers(0, CLASSES[name], len(X))
+        samples = max(BATCHES * n, CLASSES[name])  # each class has one
+        X = rng.integers(0, 256, (samples, *shape), np.uint8)
+        y = rng.permutation(samples) % CLASSES[name]
         data = Data(name, X, y, X[:1], y[:1], CLASSES[name])
         settings = Settings(init="he", preprocess="mean", matmul="tf32" if args.tf32 else "float32")
         condition = Condition(args.feedback, bn=bn, bm=int(bm))

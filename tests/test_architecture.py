@@ -14,9 +14,9 @@ MODULES = {
 LEVELS = [
     ("errors",),
     ("device", "files"),
-    ("rng", "ops"),
+    ("rng", "ops", "usercode"),
     ("layers", "feedback", "losses", "data", "checkpoint", "preprocess"),
-    ("conditions", "settings", "fused"),
+    ("conditions", "settings", "fused", "guard"),
     ("paper",),
     ("tables",),
     ("claims",),

@@ -114,3 +114,15 @@ def test_nonsense(head):
 def test_bad_values(arguments, match):
     with pytest.raises(InputError, match=match):
         Condition(**arguments)
+
+
+@pytest.mark.parametrize("head", ["frSF-2.5.0+BN", "frSF-...+BN"])
+def test_a_percentage_that_is_none_is_refused(head):
+    with pytest.raises(InputError, match="is no percentage of flipped signs"):
+        Condition.parse(head)
+
+
+def test_bn_and_bm_are_not_taken_from_texts():
+    for wrong in ({"bn": "false"}, {"bm": True}):
+        with pytest.raises(InputError, match="expected"):
+            Condition(**wrong)

@@ -77,17 +77,25 @@ def test_every_gradient_of_every_network(name, head, kernels):
 
 
 @tiers
-@pytest.mark.parametrize("size", [1, 2, 3])
-@pytest.mark.parametrize("head", ["BN", "frSF"])
+@pytest.mark.parametrize(("head", "size"), [("BN", 2), ("BN", 3), ("frSF", 1), ("frSF", 2)])
 def test_batches_down_to_one(head, size, kernels):
     X, labels = batch("mnist")
     assert_same_pass(*pair("mnist", head, kernels), X[:size], labels[:size])
 
 
 @tiers
+def test_one_sample_is_no_batch_for_bn(kernels):
+    X, _ = batch("mnist")
+    for net in pair("mnist", "BN", kernels):
+        X1 = net.device.asarray(X[:1])
+        with pytest.raises(InputError, match="layer 'bn3': a training batch of shape"):
+            net.forward(X1, train=True)
+
+
+@tiers
 def test_a_smaller_last_batch_after_a_larger_one(kernels):
     nets = pair("mnist", "BN", kernels)
-    for size in (7, 3, 7, 1):
+    for size in (7, 3, 7, 2):
         X, labels = batch("mnist", seed=size)
         assert_same_pass(*nets, X[:size], labels[:size])
 

@@ -6,7 +6,7 @@ from strict_array import StrictDevice
 
 from minibp import Condition, Network, build_network, build_optimizer, get_device
 from minibp.errors import InputError
-from minibp.layers import Conv2D, Flatten, Linear, ReLU
+from minibp.layers import Conv2D, Flatten, Layer, Linear, ReLU
 from minibp.train import step
 
 HEADS = [
@@ -160,3 +160,65 @@ def test_names_must_differ(device):
 def test_printing(device):
     W = device.asarray(np.zeros((1, 1, 2, 3)))
     assert "Conv2D conv1: W (1, 1, 2, 3)" in repr(Network([Conv2D(W, name="conv1")]))
+
+
+def test_V_that_is_W_follows_an_assigned_W():
+    layer = Linear(np.eye(2))
+    layer.W = 3 * np.eye(2)
+    assert layer.V is layer.W
+    layer.V = np.ones((2, 2))
+    layer.W = np.eye(2)
+    np.testing.assert_array_equal(layer.V, 1)
+
+
+@pytest.mark.parametrize("W", [np.eye(3), np.eye(2, dtype="float32")])
+def test_a_W_of_another_shape_or_dtype_is_refused(W):
+    layer = Linear(np.eye(2), name="fc")
+    with pytest.raises(InputError, match=r"layer 'fc': W has shape .* expected W's"):
+        layer.W = W
+
+
+@pytest.mark.parametrize("head", ["uSF", "frSF", "RndF"])
+@pytest.mark.parametrize("by_hand", [False, True])
+def test_a_V_left_behind_is_an_error_at_the_next_training_forward(head, by_hand):
+    condition = Condition.parse(head)
+    net = build_network("timit", 3, condition, get_device("cpu", "plain"))
+    X = np.ones((4, 1845), "float32")
+    optimizer = build_optimizer(net, condition, rate=0.01)
+    for wait in (False, True):
+        N = net.forward(X, train=True)
+        net.backward(N)
+        if by_hand:
+            for layer in net.weighted:
+                layer.W = layer.W - layer.grads["W"]
+        else:
+            optimizer.step()
+        if not wait:
+            net.refresh_feedback()
+    with pytest.raises(RuntimeError, match=r"W changed in fc1, fc2, fc3, .*refresh_feedback"):
+        net.forward(X, train=True)
+    net.forward(X, train=False)  # uses no V
+    net.apply_rule()
+    net.forward(X, train=True)
+
+
+def test_with_V_equal_to_W_nothing_is_left_behind():
+    condition = Condition.parse("SGD")
+    net = build_network("timit", 3, condition, get_device("cpu", "plain"))
+    for _ in range(2):
+        net.backward(net.forward(np.ones((4, 1845), "float32"), train=True))
+        build_optimizer(net, condition, rate=0.01).step()
+
+
+def test_a_layer_that_holds_weighted_layers_is_refused():
+    class Residual(Layer):
+        def __init__(self, *inner):
+            super().__init__("res")
+            self.inner = {"branch": list(inner)}
+
+    inner = Linear(np.eye(2), name="a")
+    with pytest.raises(InputError, match=r"layer 'res' holds layers with parameters: <Linear a"):
+        Network([Residual(inner)])
+    with pytest.raises(InputError, match="layer 'res' holds layers"):
+        Network([Linear(np.eye(2)), Residual(Residual(inner))])
+    assert Network([Linear(np.eye(2)), Residual(ReLU())])  # nothing to place

@@ -9,6 +9,7 @@ from minibp.layers import BatchNorm, Linear
 from minibp.optim import eq3
 
 RATE, M, D = 0.1, 0.9, 0.01
+HYPER = Settings(momentum=M, weight_decay=D)
 GRADIENTS = [0.5, -2.0, 0.0, 0.003, 0.1, -1.0]  # one that is exactly 0: sign(0) = 0
 
 
@@ -91,7 +92,7 @@ def test_every_parameter_follows_eq_3(device, setting):
         for layer in net.layers
         for name, w in layer.params.items()
     }
-    optimizer = build_optimizer(net, Condition(bm=setting), RATE, M, D)
+    optimizer = build_optimizer(net, Condition(bm=setting), RATE, HYPER)
     assert sorted(optimizer.memory) == sorted(start)
     paths, gradients = drive(net, optimizer, device, steps=6)
     for key, before in start.items():
@@ -111,7 +112,7 @@ def test_decay_alone_shrinks_weights(device, setting):
 def test_the_memory_is_kept_when_the_rate_drops(device):
     """The rate stands outside the buffer: after a drop the next step is the same τ, at the rate."""
     net = tiny(device)
-    optimizer = build_optimizer(net, Condition(), RATE, M, 0.0)
+    optimizer = build_optimizer(net, Condition(), RATE, Settings(momentum=M, weight_decay=0.0))
     drive(net, optimizer, device, steps=2)
     tau = device.to_host(optimizer.memory["fc1/W"]).copy()
     before = device.to_host(net.layers[0].W).copy()
@@ -134,7 +135,7 @@ def test_freezing(device, freeze, learning):
     net = tiny(device)
     start = {layer.name: {n: device.to_host(w).copy() for n, w in layer.params.items()}
              for layer in net.layers}  # fmt: skip
-    drive(net, build_optimizer(net, Condition(freeze=freeze), RATE, M, D), device, steps=3)
+    drive(net, build_optimizer(net, Condition(freeze=freeze), RATE, HYPER), device, steps=3)
     for layer in net.layers:
         for name, w in layer.params.items():
             moved = (device.to_host(w) != start[layer.name][name]).all()
@@ -148,9 +149,7 @@ def one_step(device, condition=None, **settings):
     before = [
         {n: device.to_host(w).copy() for n, w in layer.params.items()} for layer in net.layers
     ]
-    optimizer = build_optimizer(
-        net, condition or Condition(), RATE, M, D, Settings().replace(**settings)
-    )
+    optimizer = build_optimizer(net, condition or Condition(), RATE, HYPER.replace(**settings))
     drive(net, optimizer, device, steps=1)
     return {
         f"{layer.name}/{n}": (device.to_host(w) - old[n], old[n])
@@ -209,3 +208,16 @@ def test_errors(device):
         build_optimizer(net, Condition(), rate=1).step()
     with pytest.raises(InputError, match="settings 0 to 3"):
         eq3(4, 0, 0, 0, 0, 0)
+
+
+@pytest.mark.parametrize("rate", [-1e-3, float("nan"), float("inf")])
+def test_a_rate_that_is_no_finite_number_is_refused(device, rate):
+    with pytest.raises(InputError, match=f"rate {rate}: expected a finite number of 0 or more"):
+        build_optimizer(tiny(device), Condition(), rate)
+
+
+def test_momentum_and_decay_are_those_of_the_settings(device):
+    settings = Settings(momentum=0.5, weight_decay=0.0)
+    optimizer = build_optimizer(tiny(device), Condition(), RATE, settings)
+    assert optimizer.momentum == 0.5
+    assert {decay for *_, decay, _ in optimizer.slots} == {0.0}

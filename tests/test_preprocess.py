@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 
 from minibp import preprocess
+from minibp.data import Data
 from minibp.errors import InputError
 
 
@@ -140,3 +141,32 @@ def test_standardize():
     np.testing.assert_allclose(np.delete(out[:2100].std(axis=0), 4), 1, atol=1e-5)
     assert (out[:, 4] == 0).all()
     np.testing.assert_array_equal(out, preprocess.fit("auto", X[:2100], "timit", "float64")(X))
+
+
+@pytest.mark.parametrize("given", ["float32", "float64"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_an_input_that_is_constant_up_to_rounding_is_only_centred(given, dtype):
+    """0.1 is no number of the machine's: its mean is another one, by a last digit."""
+    X = np.random.default_rng(0).normal(size=(3000, 3)).astype(given)
+    X[:, 0] = 0.1
+    X[:, 1] = 1e4 + 0.1 * X[:, 1]  # far from 0, but not constant
+    X[::2, 2] = 0.1
+    X[1::2, 2] = np.nextafter(X[0, 2], 1)
+    prepare = preprocess.fit("standardize", X, "timit", dtype)
+    test = np.array([[0.1001, 1e4, 0.2]], given)
+    assert abs(prepare(test)[0, [0, 2]] - [0.0001, 0.1]).max() < 1e-6
+    assert prepare(X)[:, 1].std() == pytest.approx(1, abs=0.02)
+
+
+@pytest.mark.parametrize("kind", ["mean", "gcn+zca", "standardize", "none"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_pictures_give_the_same_inputs_in_either_form(images, kind, dtype):
+    y = np.arange(300) % 3
+    found = []
+    for X in (images, images / 255, images.astype("float32") / np.float32(255)):
+        data = Data("d", X[:200], y[:200], X[200:], y[200:], classes=3)
+        prepare = preprocess.fit(kind, data.X_train, "svhn", dtype)
+        found.append((prepare(data.X_train), prepare(data.X_test)))
+    for other in found[1:]:
+        np.testing.assert_array_equal(other[0], found[0][0])
+        np.testing.assert_array_equal(other[1], found[0][1])

@@ -22,7 +22,7 @@ def test_every_setting_is_explained_with_its_default(setting):
     ("change", "match"),
     [
         ({"gradient": "median"}, "gradient='median': expected one of mean, sum"),
-        ({"momentum": 1.5}, "momentum=1.5: expected a number from 0 to 1"),
+        ({"momentum": 1.5}, "momentum=1.5: expected a finite number from 0 to 1"),
         ({"weight_decay": -1.0}, "weight_decay"),
         ({"bn_batches": 0}, "bn_batches=0"),
         ({"init": "big"}, "init='big'"),
@@ -60,3 +60,19 @@ def test_from_text(name, text, value):
 def test_from_bad_text(name, text, match):
     with pytest.raises(InputError, match=match):
         Settings.from_text(name, text)
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"decay_biases": "false"}, "decay_biases='false': expected true or false"),
+        ({"decay_bn": 1}, "decay_bn=1: expected true or false"),
+        ({"bn_batches": 2.5}, "bn_batches=2.5: expected a whole number of 1 or more"),
+        ({"bn_batches": True}, "bn_batches=True: expected a whole number"),
+        ({"weight_decay": float("inf")}, "weight_decay=inf: expected a finite number of 0 or more"),
+        ({"momentum": "0.9"}, "momentum='0.9': expected a finite number from 0 to 1"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused(changes, match):
+    with pytest.raises(InputError, match=match):
+        Settings(**changes)

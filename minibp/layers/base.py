@@ -1,6 +1,7 @@
 """The layer contract: explicit forward and backward, a printable cache, gradients by name."""
 
-from collections.abc import Callable
+import contextlib
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from minibp.device import Array, namespace
@@ -64,7 +65,8 @@ class Layer:
 class WeightedLayer(Layer):
     """A layer with forward weights W, feedback weights V and perhaps a bias b.
 
-    V is W until something else is assigned; then it is used by the next backward.
+    V is W until something else is assigned; then it is used by the next backward. As long as it is
+    W, it follows another W that is assigned.
     """
 
     param_names = ("W", "b")
@@ -77,8 +79,41 @@ class WeightedLayer(Layer):
                 f"layer {self.name!r}: b has shape {b.shape} and dtype {b.dtype}; "
                 f"W {W.shape} expects {W.shape[-1:]} and {W.dtype}."
             )
-        self.W, self.b = W, b
+        self._W, self.b = W, b
         self._V: Array | None = W
+        self._W_moved = False  # since V was set
+
+    @property
+    def W(self) -> Array:
+        """The forward weights. Another array takes their place only if it is of their shape, dtype
+        and device."""
+        return self._W
+
+    @W.setter
+    def W(self, W: Array) -> None:
+        self._check_like_W("W", W)
+        if self._V is self._W:
+            self._V = W
+        self._W = W
+        self.moved()
+
+    def moved(self) -> None:
+        """Note that W has changed, so that a V of its own is stale until it is set."""
+        self._W_moved = True
+
+    @property
+    def stale(self) -> bool:
+        """Whether W has changed since V was set, and V is not W."""
+        return self._W_moved and self._V is not None and self._V is not self._W
+
+    @contextlib.contextmanager
+    def with_W(self, W: Array) -> Iterator[None]:
+        """Compute with other weights in W's place within the block, and leave V as it is."""
+        kept, self._W = self._W, W
+        try:
+            yield
+        finally:
+            self._W = kept
 
     @property
     def V(self) -> Array:
@@ -89,17 +124,20 @@ class WeightedLayer(Layer):
 
     @V.setter
     def V(self, V: Array) -> None:
-        namespace(self.W, V)
-        if V.shape != self.W.shape or V.dtype != self.W.dtype:
-            raise InputError(
-                f"layer {self.name!r}: V has shape {V.shape} and dtype {V.dtype}, "
-                f"expected W's: {self.W.shape} and {self.W.dtype}."
-            )
-        self._V = V
+        self._check_like_W("V", V)
+        self._V, self._W_moved = V, False
 
     def defer_V(self, make: Callable[[Array], Array]) -> None:
         """Let V be make(W) when it is next asked for; a V that no backward uses costs nothing."""
-        self._V, self._make_V = None, make
+        self._V, self._make_V, self._W_moved = None, make, False
+
+    def _check_like_W(self, name: str, array: Array) -> None:
+        namespace(self._W, array)
+        if array.shape != self._W.shape or array.dtype != self._W.dtype:
+            raise InputError(
+                f"layer {self.name!r}: {name} has shape {array.shape} and dtype {array.dtype}, "
+                f"expected W's: {self._W.shape} and {self._W.dtype}."
+            )
 
     def check_input(self, X: Array, expected: str) -> None:
         """Raise unless X has W's device and dtype, and as many features as W has inputs."""

@@ -1,5 +1,7 @@
 """Batch Normalization (Sec. 3)."""
 
+import math
+
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers.base import Layer
@@ -11,6 +13,8 @@ class BatchNorm(Layer):
 
     X (B, C), or (B, H, W, C) normalized per feature map. Training uses the batch's own moments.
     Evaluation uses `mean` and `std` (C,), which `observe` averages over training batches.
+
+    Raises InputError for a training batch with one value a feature: it would be normalized to 0.
     """
 
     param_names = ("scale", "shift")
@@ -35,6 +39,7 @@ class BatchNorm(Layer):
     def forward(self, X: Array, *, train: bool) -> Array:
         self.check_input(X)
         if train:
+            self.check_batch(X.shape)
             Xhat, mean, std = self.ops.normalize(X, self.eps)
             self.remember(train, Xhat=Xhat, mean=mean, std=std)
         else:
@@ -63,6 +68,14 @@ class BatchNorm(Layer):
         if self.scale is not None and X.dtype != self.scale.dtype:
             raise InputError(
                 f"layer {self.name!r} computes in {self.scale.dtype}, got X in {X.dtype}."
+            )
+
+    def check_batch(self, shape: tuple[int, ...]) -> None:
+        """Raise InputError for a training batch (B, …, C) with one value a feature."""
+        if math.prod(shape[:-1]) == 1:
+            raise InputError(
+                f"layer {self.name!r}: a training batch of shape {shape} has one value a feature, "
+                "and Batch Normalization would make it 0. Expected two samples or more."
             )
 
     def stored_moments(self, X: Array) -> tuple[Array, Array]:

@@ -220,7 +220,7 @@ def test_nothing_is_left_of_a_build_that_fails(folder, monkeypatch, tmp_path):
     files = miniatures.class_images("Images/", [f"room_{k:02d}" for k in range(67)], 3)
     files["Images/room_40/image_0001.jpg"] = b"\xff\xd8 no image"
     miniatures.tar(folder / "indoorCVPR_09.tar", files, "w")
-    with pytest.raises(DamagedFileError, match=r"room_40/image_0001\.jpg is not a whole image"):
+    with pytest.raises(DamagedFileError, match=r"room_40/image_0001\.jpg: not a whole image"):
         load("indoor67", folder)
     assert list((tmp_path / "cache" / "built").iterdir()) == []
 
@@ -261,7 +261,7 @@ def striped(value, size=(20, 16), format="JPEG", mode="RGB"):
     """Return a wide image that is white at both sides, where a square cut does not reach."""
     from PIL import Image
 
-    picture = np.zeros((40, 120, 3), np.uint8)
+    picture = np.full((40, 120, 3), 40, np.uint8)
     picture[:, :30] = picture[:, 90:] = 255
     picture[0, 60] = value % 256
     file = io.BytesIO()

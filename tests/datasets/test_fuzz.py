@@ -104,14 +104,20 @@ def direct(parse):
     return lambda content, _: parse(content)
 
 
+def picture(own):
+    return lambda content, _: images.fit(images.decode(content, "x", own=own), (9, 9, 3))
+
+
 PICTURES = {
-    f"{format} {mode}": (
-        lambda content, _: images.fit(images.decode(content, "x", lenient=True), (9, 9, 3)),
+    f"{format} {mode}{' of a user' if own else ''}": (
+        picture(own),
         miniatures.image(77, format=format, mode=mode),
     )
-    for format, mode in (
-        ("JPEG", "RGB"), ("JPEG", "L"), ("JPEG", "CMYK"), ("PNG", "RGB"), ("PNG", "P"),
-        ("GIF", "P"), ("BMP", "RGB"), ("PPM", "RGB"), ("TIFF", "RGB"), ("WEBP", "RGB"),
+    for format, mode, own in (
+        ("JPEG", "RGB", False), ("JPEG", "L", False), ("JPEG", "CMYK", False),
+        ("PNG", "RGB", False), ("PNG", "P", False), ("GIF", "P", False), ("BMP", "RGB", False),
+        ("PPM", "RGB", False), ("TIFF", "RGB", False), ("WEBP", "RGB", False),
+        ("PNG", "RGBA", True), ("JPEG", "CMYK", True), ("TIFF", "RGB", True),
     )
 }  # fmt: skip
 TARS = {"tar": "", "tar.gz": "gz", "tar.xz": "xz", "tar.bz2": "bz2"}

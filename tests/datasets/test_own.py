@@ -1,12 +1,18 @@
 """A user's own data, and made-up data."""
 
+import io
 import os
+import re
+import tarfile
+import warnings
+import zipfile
 
 import h5py
 import miniatures
 import numpy as np
 import pytest
 from minibp_datasets import registry, synthetic
+from PIL import Image
 
 from minibp import Condition
 from minibp.errors import DamagedFileError, InputError
@@ -28,7 +34,7 @@ def make_folder(place, files):
 
 def pictures(*prefixes, each=5, size=(32, 32)):
     return {
-        f"{prefix}{name}/{k}.png": miniatures.image(10 * label + k, size, "PNG")
+        f"{prefix}{name}/{k}.png": miniatures.image(100 * label + 40 + k, size, "PNG")
         for prefix in prefixes
         for label, name in enumerate(("cat", "dog"))
         for k in range(each)
@@ -45,7 +51,7 @@ def test_a_folder_of_class_folders(tmp_path):
     assert (len(data.y_train), len(data.y_test), data.class_names) == (8, 2, ("cat", "dog"))
     assert data.network == "cifar"
     assert "split 8/2 by seed 0" in data.note
-    assert (data.X_train[:, 0, 0, 0] // 10 == data.y_train).all()
+    assert (data.X_train[:, 0, 0, 0] // 100 == data.y_train).all()
     others = [load(f"folder:{place}", seed=seed).sha256 for seed in range(1, 6)]
     assert len({data.sha256, *others}) > 1
     elsewhere = make_folder(tmp_path / "moved" / "and renamed", pictures(""))
@@ -72,7 +78,7 @@ def test_an_archive_of_them(tmp_path):
     [
         ({}, "has no images"),
         ({"a.png": miniatures.image(1)}, "in no class folder"),
-        ({"cat/a.png": miniatures.image(1)}, "1 classes"),
+        ({"cat/a.png": miniatures.image(1)}, "1 class"),
         (pictures("train/", "test/") | {"train/1.png": miniatures.image(1)}, "'train/1.png' is in"),
         (
             pictures("") | {"train/1.png": miniatures.image(1)} | {"1.png": miniatures.image(1)},
@@ -96,7 +102,7 @@ def test_folders_around_and_a_part_to_validate(tmp_path):
     files = pictures("x/y/train/", "x/y/test/") | pictures("x/y/val/", each=2)
     data = load(f"folder:{make_folder(tmp_path / 'own', files)}")
     assert (len(data.y_train), len(data.y_test)) == (10, 10)
-    assert "4 images to validate left out" in data.note
+    assert "4 images of val left out" in data.note
 
 
 def test_class_folders_that_are_links(tmp_path):
@@ -120,11 +126,197 @@ def test_moved_images_are_seen(tmp_path):
     assert load(f"folder:{place}").sha256 != before
 
 
-def test_a_users_palette_image_is_not_converted_behind_their_back(tmp_path):
-    files = pictures("") | {"dog/9.png": miniatures.image(3, (32, 32), "PNG", "P")}
+def classes_of(tmp_path, *prefixes, **options):
+    place = make_folder(tmp_path / "own", pictures(*prefixes, **options))
+    return load(f"folder:{place}")
+
+
+@pytest.mark.parametrize(
+    ("train", "test"),
+    [
+        ("training_set", "test_set"),
+        ("seg_train", "seg_test"),
+        ("seg_train/seg_train", "seg_test/seg_test"),
+        ("Train", "Tests"),
+        ("train2017", "val2017"),
+        ("train", "eval"),
+        ("train", "dev"),
+        ("TrainImages", "TestImages"),
+    ],
+)
+def test_parts_by_the_names_that_people_give(tmp_path, train, test):
+    data = classes_of(tmp_path, f"{train}/", f"{test}/")
+    assert (len(data.y_train), len(data.y_test), data.class_names) == (10, 10, ("cat", "dog"))
+    for name, part in ((train, "train"), (test, "test")):
+        assert f"{name.partition('/')[0]} taken to {part}" in data.note
+
+
+def test_evaluation_is_the_test_and_development_is_not(tmp_path):
+    files = pictures("train/") | pictures("dev/", each=1) | pictures("eval/", each=2)
+    files |= {"unlabelled/1.png": miniatures.image(50)}
+    data = load(f"folder:{make_folder(tmp_path / 'own', files)}")
+    assert (len(data.y_train), len(data.y_test)) == (10, 4)
+    assert "3 images of dev, unlabelled left out" in data.note
+
+
+@pytest.mark.parametrize("names", [("train", "extra"), ("test", "val"), ("fold1", "fold_2")])
+def test_folders_that_look_like_parts_are_asked_about(tmp_path, names):
+    with pytest.raises(DamagedFileError, match=rf"{names[0]}.*looks? like (a )?parts?, not"):
+        classes_of(tmp_path, *(f"{name}/" for name in names))
+
+
+@pytest.mark.parametrize("names", [("train", "plane"), ("bullet_train", "test_tube")])
+def test_classes_that_are_named_like_parts(tmp_path, names):
+    files = {f"{name}/{k}.png": miniatures.image(40 + k) for name in names for k in range(5)}
+    assert load(f"folder:{make_folder(tmp_path / 'own', files)}").class_names == tuple(
+        sorted(names)
+    )
+
+
+def saved(image, format, **options):
+    file = io.BytesIO()
+    image.save(file, format, **options)
+    return file.getvalue()
+
+
+def test_images_as_people_have_them(tmp_path):
+    files = pictures("", size=(40, 30))
+    grey = Image.fromarray(np.full((30, 40), 30000, np.uint16))
+    colour, exif = Image.new("RGB", (40, 30), (200, 100, 50)), Image.Exif()
+    exif[0x0112] = 6
+    odd = {
+        "cmyk.jpg": saved(colour.convert("CMYK"), "JPEG"),
+        "palette.gif": saved(colour.convert("P"), "GIF"),
+        "alpha.png": saved(colour.convert("RGBA"), "PNG"),
+        "deep.png": saved(grey, "PNG"),
+        "bilevel.png": saved(colour.convert("1"), "PNG"),
+        "phone.jpg": saved(colour, "JPEG", exif=exif),
+        "plain.jfif": saved(colour, "JPEG"),
+    }
+    place = make_folder(tmp_path / "own", files | {f"cat/{name}": odd[name] for name in odd})
+    data = load(f"folder:{place}")
+    assert len(data.y_train) + len(data.y_test) == 10 + len(odd)
+    assert (
+        "images converted: 1 CMYK, 1 bilevel, 1 of more than 8 bits, 1 transparent (now on white), "
+        "1 turned by EXIF orientation, 1 with a palette"
+    ) in data.note
+
+
+def test_phone_photographs_are_upright(tmp_path):
+    scene, exif = np.zeros((64, 64, 3), np.uint8), Image.Exif()
+    scene[:32] = 200
+    exif[0x0112] = 6
+    upright, lying = Image.fromarray(scene), Image.fromarray(np.rot90(scene))
+    files = {f"{name}/{k}.jpg": saved(upright, "JPEG") for name in "ab" for k in range(3)}
+    files["b/3.jpg"] = saved(lying, "JPEG", exif=exif)
+    data = load(f"folder:{make_folder(tmp_path / 'own', files)}")
+    for image in (*data.X_train, *data.X_test):
+        assert image[:50].mean() > 150 > 50 > image[-50:].mean()
+
+
+def test_what_cannot_be_read_is_counted_and_named(tmp_path):
+    files = pictures("") | {f"dog/{k}.HEIC": b"ftypheic" for k in range(12)}
+    files |= {"cow/notes.txt": b"", "Thumbs.db": b"", ".DS_Store": b""}
     place = make_folder(tmp_path / "own", files)
-    with pytest.raises(DamagedFileError, match=r"dog/9\.png is a P image"):
+    (place / "empty").mkdir()
+    (place / "cat" / "gone.png").symlink_to("/nowhere/gone.png")
+    words = [
+        r"12 files of a kind that is not read \(\.heic\) left out: .* and 2 more",
+        r"1 link that leads nowhere left out: cat/gone\.png",
+        "2 folders without an image that can be read left out: cow, empty",
+    ]
+    for _ in range(2):  # from the cache, too
+        data, told = load_and_listen(f"folder:{place}")
+        for text in words:
+            assert re.search(text, data.note)
+            assert re.search(text, told)
+    assert "1 other file left out: cow/notes.txt" in data.note
+    assert data.class_names == ("cat", "dog")
+    (place / "empty").rmdir()  # and what the cache says of it is not said any more
+    data, told = load_and_listen(f"folder:{place}")
+    assert "empty" not in data.note + told
+
+
+def load_and_listen(name):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        data = load(name)
+    return data, "\n".join(str(each.message) for each in caught)
+
+
+def test_empty_class_folders_in_archives_and_parts(tmp_path):
+    path = tmp_path / "own.zip"
+    with zipfile.ZipFile(path, "w") as file:
+        for name, content in pictures("train/", "test/").items():
+            file.writestr(name, content)
+        file.writestr("train/cow/", b"")
+    with pytest.warns(match="1 folder without an image that can be read left out: cow"):
+        assert load(f"folder:{path}").class_names == ("cat", "dog")
+    path = tmp_path / "own.tar"
+    with tarfile.open(path, "w") as file:
+        for name, content in pictures("./").items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            file.addfile(info, io.BytesIO(content))
+        info = tarfile.TarInfo("./cow")
+        info.type = tarfile.DIRTYPE
+        file.addfile(info)
+    with pytest.warns(match="1 folder without an image that can be read left out: cow"):
+        assert load(f"folder:{path}").class_names == ("cat", "dog")
+
+
+def test_more_empty_class_folders_than_others(tmp_path):
+    place = make_folder(tmp_path / "own", pictures(""))
+    for name in ("cow", "ewe", "fox"):
+        (place / name).mkdir()
+    with pytest.raises(
+        DamagedFileError, match=r"2 classes, but 3 folders without .*: cow, ewe, fox"
+    ):
         load(f"folder:{place}")
+
+
+def test_all_that_is_refused_is_listed_at_once(tmp_path):
+    files = pictures("") | {f"dog/bad{k:02}.png": b"<html>" for k in range(12)}
+    with pytest.raises(DamagedFileError, match=r"12 images cannot be used.*bad09\.png and 2 more"):
+        load(f"folder:{make_folder(tmp_path / 'own', files)}")
+    files = pictures("train/", "test/") | {f"test/cow{k:02}/1.png": b"" for k in range(12)}
+    with pytest.raises(
+        DamagedFileError, match=r"classes 'cow00', .*'cow09' and 2 more, which train"
+    ):
+        load(f"folder:{make_folder(tmp_path / 'parts', files)}")
+
+
+def test_classes_that_are_never_tested_are_counted(tmp_path):
+    files = pictures("train/", "test/") | {"train/cow/1.png": miniatures.image(40)}
+    data = load(f"folder:{make_folder(tmp_path / 'own', files)}")
+    assert "1 class never tested: cow" in data.note
+
+
+def test_most_images_decide_the_size_and_the_network(tmp_path):
+    """Not the first in the alphabet."""
+    files = pictures("") | {"cat/!.png": miniatures.image(9, (28, 28), "PNG", "L")}
+    data = load(f"folder:{make_folder(tmp_path / 'own', files)}")
+    assert (data.network, data.X_train.shape[1:]) == ("cifar", (32, 32, 3))
+    assert "network cifar by the size of 10 of 11 images" in data.note
+    # Photographs of many sizes are not brought to the size of two small ones.
+    files = {f"cat/{k}.png": miniatures.image(40, (50 + k, 40), "PNG") for k in range(9)}
+    files |= {f"dog/{k}.png": miniatures.image(40, (32, 32), "PNG") for k in range(2)}
+    data = load(f"folder:{make_folder(tmp_path / 'other', files)}")
+    assert data.network == "image119"
+
+
+def test_too_few_images(tmp_path):
+    with pytest.raises(
+        DamagedFileError, match="2 images to train on, 0 to test: expected 2 or more"
+    ):
+        classes_of(tmp_path, "", each=1)
+
+
+def test_a_name_that_is_no_utf8(tmp_path):
+    place = make_folder(tmp_path / os.fsdecode(b"caf\xe9"), pictures(""))
+    data = load(f"folder:{place}")
+    for text in (data.name, data.note):
+        assert "caf\\xe9" in text.encode().decode()  # it can be written
 
 
 def test_a_folder_for_a_network_without_images(tmp_path):

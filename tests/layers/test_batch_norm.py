@@ -86,6 +86,10 @@ def test_bad_arguments(device):
         BatchNorm(2, scale=one, shift=one).forward(X, train=True)
 
 
-def test_a_batch_of_one_is_finite(device):
-    Y = BatchNorm(2).forward(device.asarray([[1.0, 2.0]]), train=True)
-    np.testing.assert_array_equal(device.to_host(Y), [[0, 0]])
+@pytest.mark.parametrize("shape", [(1, 3), (1, 1, 1, 3)])
+def test_one_value_a_feature_is_no_batch(device, shape):
+    X = device.asarray(np.arange(3.0).reshape(shape))
+    with pytest.raises(InputError, match=r"layer 'bn': a training batch .* two samples or more"):
+        BatchNorm(3, name="bn").forward(X, train=True)
+    image = device.asarray(np.arange(12.0).reshape(1, 2, 2, 3))
+    BatchNorm(3).forward(image, train=True)

@@ -1,0 +1,111 @@
+"""What stands between a rule and the network: a rule reads W and what was drawn, and returns V.
+
+A rule has to be pure: V depends on nothing but V's arguments, and changes none of them. Otherwise
+a resumed run would differ from an uninterrupted one. So on a CPU a rule is given arrays that
+cannot be written to, and at the start it is asked twice. On a GPU arrays cannot be protected:
+there only the start is checked.
+"""
+
+import inspect
+
+import numpy as np
+
+from minibp.device import Array, namespace
+from minibp.errors import InputError
+from minibp.feedback import FeedbackRule
+from minibp.rng import Draws, Stream
+from minibp.usercode import named
+
+
+def draw(rule: FeedbackRule, layer: str, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
+    """Return what a rule draws for a layer; raise InputError unless it is a dict of arrays."""
+    what = _what(rule, layer)
+    with named(what):
+        drawn = rule.draw(shape, rng)
+    if not isinstance(drawn, dict):
+        raise InputError(
+            f"{what}: draw returned {_kind(drawn)}, expected a dict of arrays by name, such as "
+            '{"R": rng.normal(shape)}.'
+        )
+    for name, array in drawn.items():
+        if not hasattr(array, "dtype"):
+            raise InputError(
+                f"{what}: draw returned {_kind(array)} for {name!r}, expected an array, as "
+                "rng.normal(shape) returns."
+            )
+    try:
+        inspect.signature(rule.V).bind(None, **drawn)
+    except TypeError as error:
+        raise InputError(
+            f"{what}: draw returned {', '.join(map(str, drawn)) or 'nothing'}, but V takes "
+            f"{inspect.signature(rule.V)} ({error}): V's arguments are W and what draw returns, by "
+            "the same names."
+        ) from error
+    return drawn
+
+
+def make_V(rule: FeedbackRule, layer: str, W: Array, drawn: dict[str, Array]) -> Array:
+    """Return what a rule makes of W and what was drawn; raise InputError unless it is an array of
+    W's device, shape and dtype."""
+    what = _what(rule, layer)
+    given = {"W": W, **drawn}
+    seen = {name: _read_only(array) for name, array in given.items()}
+    with named(what):
+        V = rule.V(**seen)
+    for name in given:  # V = W is W itself, not a view of it
+        V = given[name] if V is seen[name] else V
+    if not hasattr(V, "dtype"):
+        raise InputError(f"{what}: V returned {_kind(V)}, expected an array of W's shape.")
+    namespace(W, V)
+    if V.shape != W.shape or V.dtype != W.dtype:
+        raise InputError(
+            f"{what}: V has shape {V.shape} and dtype {V.dtype}, expected W's: {W.shape} and "
+            f"{W.dtype}."
+        )
+    return V
+
+
+def check_start(rule: FeedbackRule, layer: str, W: Array, V: Array, stream: Stream) -> None:
+    """Raise InputError if the first V is not finite, or if a rule that is asked again, of the same
+    weights and random numbers, gives another V or changes what it was given."""
+    what, xp = _what(rule, layer), namespace(W)
+
+    def count(mask: Array) -> int:
+        return int(stream.device.to_host(mask.sum()))
+
+    bad = count(~xp.isfinite(V))
+    if bad:
+        raise InputError(
+            f"{what}: {bad} of {V.size} elements of the first V are NaN or infinite; expected "
+            "finite numbers."
+        )
+    if type(rule).__module__ == FeedbackRule.__module__:
+        return  # those of Section 2 are known to be pure
+    kept, before = W.copy(), V.copy()
+    again = draw(rule, layer, W.shape, stream.at(0))
+    other = make_V(rule, layer, W, again)
+    if count(kept != W):
+        raise InputError(f"{what}: V writes to the W it is given: return a new array.")
+    if count(other != before):
+        raise InputError(
+            f"{what}: asked twice, of the same W and random numbers, it gave two different V. "
+            "A rule must depend on V's arguments alone, and change none of them: draw random "
+            "arrays in draw(self, shape, rng), from rng."
+        )
+
+
+def _read_only(array: Array) -> Array:
+    """Return a view that cannot be written to, where the device has such."""
+    if not isinstance(array, np.ndarray):
+        return array
+    view = array.view()
+    view.flags.writeable = False
+    return view
+
+
+def _what(rule: FeedbackRule, layer: str) -> str:
+    return f"rule {vars(type(rule)).get('name') or type(rule).__name__}, layer {layer!r}"
+
+
+def _kind(value: object) -> str:
+    return "None" if value is None else f"a {type(value).__name__}"
