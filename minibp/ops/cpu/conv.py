@@ -123,12 +123,9 @@ class Winograd(Convolution):
         half = self.work.array("half", (len(dW), 8, self.C * self.J), self.dtype)
         with ONE_BLAS_THREAD:
             winograd.filter_gradient(total, half, dW)
-        hat, flat = total.reshape(64, -1), dW.reshape(len(dW) ** 2, -1)
-        G = winograd.sizes(len(dW), self.dtype.name)
         limit = self.dtype.type(winograd.LIMIT * np.finfo(self.dtype).eps)
-        self.work.team.run(
-            lambda _, a, e: winograd.drop_rounding(hat, G, limit, flat, a, e), hat.shape[1]
-        )
+        G = winograd.sizes(len(dW), self.dtype.name)
+        winograd.drop_rounding(total.reshape(64, -1), G, limit, dW.reshape(len(dW) ** 2, -1))
 
     def _U(self, worker, X, a, e):
         U = self.scratch("inputs", worker, 64, (e - a) * self.tiles, self.C)
