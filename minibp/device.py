@@ -66,6 +66,13 @@ class Device:
         """Return what to enter for the work of one run, when several share the device."""
         return contextlib.nullcontext()
 
+    def __deepcopy__(self, memo: dict) -> "Device":
+        return self  # it is a place: the copy of what is there is there, too
+
+    def __reduce__(self) -> tuple:
+        """Where it is loaded, a pickled device is the one of that process."""
+        return type(self), (self.kernels, self.threads)
+
     def _put(self, host: np.ndarray) -> Array:
         return host
 
@@ -105,6 +112,9 @@ class CudaDevice(Device):
         self.xp = cupy
         self.stream = cupy.cuda.Stream(non_blocking=True)  # no other kind can be recorded
         self.libraries: dict[str, Any] = {}  # handles of NVIDIA's, see minibp/ops/cuda/blas.py
+
+    def __reduce__(self) -> tuple:
+        return type(self), (self.kernels,)
 
     def describe(self) -> dict[str, Any]:
         runtime = self.xp.cuda.runtime

@@ -3,6 +3,10 @@
 It is the reference, and all that is needed. `minibp.ops.cpu` offers the same operations compiled.
 """
 
+import importlib
+import sys
+from types import ModuleType
+
 from minibp.ops.activation import relu, relu_dN
 from minibp.ops.conv import conv2d, conv2d_dW, conv2d_dX
 from minibp.ops.cross_entropy import cross_entropy
@@ -28,3 +32,13 @@ __all__ = [
     "relu",
     "relu_dN",
 ]
+
+
+class _Ops(ModuleType):
+    """A module that copy and pickle can take along: it is the same one everywhere, by its name."""
+
+    def __reduce__(self) -> tuple:
+        return importlib.import_module, (self.__name__,)
+
+
+sys.modules[__name__].__class__ = _Ops

@@ -1,4 +1,4 @@
-"""Rounding of Winograd's filter gradient: what is nothing else is 0, what is more keeps its bits."""
+"""Rounding of Winograd's filter gradient: what is 0 stays 0, what is more keeps its bits."""
 
 import numpy as np
 import pytest
@@ -6,10 +6,10 @@ import pytest
 from minibp.ops import plain
 
 pytest.importorskip("numba")
-from minibp.ops.cpu import winograd  # noqa: E402 - needs Numba
-from minibp.ops.cpu.compiled import CompiledOps  # noqa: E402
-from minibp.ops.cpu.threads import Team  # noqa: E402
-from minibp.ops.cpu.workspace import Workspace  # noqa: E402
+from minibp.ops.cpu import winograd
+from minibp.ops.cpu.compiled import CompiledOps
+from minibp.ops.cpu.threads import Team
+from minibp.ops.cpu.workspace import Workspace
 
 WINDOWS = ((5, 1), (7, 1), (9, 2))  # side, stride: tiles of 4×4 and of 2×2, and phases
 windows = pytest.mark.parametrize(("side", "stride"), WINDOWS)

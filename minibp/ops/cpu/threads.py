@@ -36,6 +36,10 @@ class Team:
         self._process = 0
         self._busy = threading.Lock()
 
+    def __reduce__(self) -> tuple:
+        """A copy, also one in another process, has as many threads, and they are its own."""
+        return type(self), (self.threads,)
+
     def run(self, task: Callable[[int, int, int], None], size: int) -> None:
         """Call task(worker, begin, end) for each worker's share of 0 … size, and wait for all.
 

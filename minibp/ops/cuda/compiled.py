@@ -54,6 +54,10 @@ class CudaOps:
         self.launches: Counter[str] = Counter()
         self._constants: dict[tuple, Array] = {}
 
+    def __reduce__(self) -> tuple:
+        """A copy compiles anew, and begins with nothing kept."""
+        return type(self), (self.device, self.blas.math)
+
     def launch(self, kernel: str, dtype: Any, n: int, *arguments: Any) -> None:
         """Run a kernel with a thread for each of n elements. Arrays must be dense."""
         if n >= MOST:
