@@ -5,6 +5,7 @@ import gc
 import pickle
 import subprocess
 import sys
+from types import FunctionType, ModuleType
 
 import numpy as np
 import pytest
@@ -45,10 +46,10 @@ def batch(net, seed):
 
 def arrays(value, found=None, seen=None):
     """Return every NumPy array that can be reached from a value by attributes and containers."""
-    found, seen = ([] if found is None else found), (set() if seen is None else seen)
-    if id(value) in seen or isinstance(value, type | Device) or value is plain:
+    found, seen = ([] if found is None else found), ({} if seen is None else seen)
+    if id(value) in seen or isinstance(value, type | Device | FunctionType | ModuleType):
         return found
-    seen.add(id(value))
+    seen[id(value)] = value
     if isinstance(value, np.ndarray):
         found.append(value)
     elif type(value).__module__.partition(".")[0] in ("minibp", "builtins", "functools"):
