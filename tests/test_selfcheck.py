@@ -1,4 +1,4 @@
-"""The self-check is checked: it meets all that a training runs, and finds an error planted there."""
+"""The self-check is checked: it meets all that a training runs, and finds errors planted there."""
 
 import numpy as np
 import pytest
