@@ -22,7 +22,7 @@ Array = Any  # a NumPy array, a CuPy array, or another device's array with the s
 
 DTYPES = ("float32", "float64")  # float32 trains, float64 checks
 KERNELS = ("auto", "compiled", "plain")
-NUMBA = "pip install numba. Or use --kernels plain"
+PLAIN = "--kernels plain"
 INSTALL = "pip install 'minibp[cuda12]' (CUDA 12) or 'minibp[cuda13]' (CUDA 13)"
 
 
@@ -196,11 +196,11 @@ def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = 
     """Return the device called 'cpu', 'cuda' or 'auto' (a GPU if one is usable, else the CPU).
 
     kernels  'compiled' (by Numba on the CPU, of CUDA C on a GPU), 'plain' (array code), or 'auto':
-             compiled, on the CPU where Numba is installed
+             compiled, on the CPU where Numba can be used (see `without_numba`)
     threads  of the compiled kernels; None: as many as the process may use cores
 
     Raises DeviceError for 'cuda' on a machine without CuPy or without a usable GPU, and for
-    'compiled' without Numba.
+    'compiled' without Numba, or with NUMBA_DISABLE_JIT.
     """
     if kernels not in KERNELS:
         raise unknown("kernels", kernels, KERNELS)
@@ -217,7 +217,7 @@ def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = 
     if kernels == "auto":
         kernels = "compiled" if has_numba() else "plain"
     if kernels == "compiled" and not has_numba():
-        raise DeviceError(f"kernels 'compiled' need Numba, which cannot be imported: {NUMBA}.")
+        raise DeviceError(f"kernels 'compiled' need Numba, {without_numba()}. Or use {PLAIN}.")
     return Device(kernels, threads)
 
 
@@ -227,12 +227,19 @@ def available_cores() -> int:
 
 
 def has_numba() -> bool:
-    """Return whether Numba is installed, and works with the NumPy that is."""
+    """Return whether Numba is installed, works with the NumPy that is, and compiles."""
+    return not without_numba()
+
+
+def without_numba() -> str:
+    """Return why Numba cannot be used, and what to do, as a clause after "Numba, "; "" if it can."""
     try:
-        importlib.import_module("numba")
-    except ImportError:
-        return False
-    return True
+        numba = importlib.import_module("numba")
+    except (ImportError, OSError):  # OSError: its library cannot be loaded
+        return "which cannot be imported: pip install numba"
+    if numba.config.DISABLE_JIT:
+        return "which NUMBA_DISABLE_JIT keeps from compiling: unset it"
+    return ""
 
 
 def namespace(*arrays: Array) -> ModuleType:

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from minibp import get_device
+from minibp.device import without_numba
 from minibp.errors import DeviceError, InputError
 
 ROOT = Path(__file__).parents[1]
@@ -35,6 +36,25 @@ def test_get_device_without_numba(monkeypatch):
         DeviceError, match="need Numba, which cannot be imported: pip install numba"
     ):
         get_device("cpu", kernels="compiled")
+
+
+def test_numba_that_may_not_compile_is_none(monkeypatch):
+    numba = pytest.importorskip("numba")
+    assert without_numba() == ""
+    monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
+    assert get_device("cpu").kernels == "plain"
+    assert without_numba() == "which NUMBA_DISABLE_JIT keeps from compiling: unset it"
+    with pytest.raises(DeviceError, match="NUMBA_DISABLE_JIT .*: unset it. Or use --kernels plain"):
+        get_device("cpu", kernels="compiled")
+
+
+def test_a_numba_whose_library_cannot_be_loaded_is_none(monkeypatch):
+    def load(name):
+        raise OSError("Could not find/load shared object file")
+
+    monkeypatch.setattr("minibp.device.importlib.import_module", load)
+    assert get_device("cpu").kernels == "plain"
+    assert without_numba().endswith("pip install numba")
 
 
 def test_bad_kernels_and_threads():
