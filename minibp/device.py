@@ -232,7 +232,7 @@ def has_numba() -> bool:
 
 
 def without_numba() -> str:
-    """Return why Numba cannot be used, and what to do, as a clause after "Numba, "; "" if it can."""
+    """Return why Numba cannot be used, and what to do, to be read after "Numba, "; "" if it can."""
     try:
         numba = importlib.import_module("numba")
     except (ImportError, OSError):  # OSError: its library cannot be loaded

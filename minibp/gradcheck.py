@@ -10,14 +10,15 @@
 
 A network with V ≠ W has no loss of which its backward were the gradient. Its layers are checked one
 by one, each on its real input and the real error that arrives (before a kink the input is jittered,
-so that equal values are parted).
+so that equal values are parted). Elements that are at a kink, a ReLU's exact 0 or a tie, have no
+derivative: they are left out, and counted in the report.
 """
 
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from minibp.device import Array, Device, get_device
+from minibp.device import Array, Device, get_device, namespace
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
 from minibp.losses import softmax_cross_entropy
@@ -28,7 +29,9 @@ from minibp.rng import Streams
 DTYPE = "float64"  # single precision leaves no digits to a difference quotient
 ELEMENTWISE = 64  # arrays of at most so many elements are checked element by element
 TRIES = 12  # directions drawn until one crosses no kink
+HALVINGS = 500  # sets of elements looked at for those at a kink
 ROUNDING = 4 * sys.float_info.epsilon
+EVERY = "every direction crosses a kink: part equal values, and move zeros away from 0"
 
 
 class GradientError(AssertionError):
@@ -65,7 +68,7 @@ class Report:
     @property
     def worst(self) -> float:
         """The largest relative error."""
-        return max(row.error for row in self.rows)
+        return max((row.error for row in self.rows), key=_size)
 
     def raise_if_failed(self) -> None:
         """Raise GradientError with the table, unless all is well."""
@@ -93,18 +96,20 @@ def gradcheck(
     """Compare the backward pass of a layer or a network with central differences.
 
     subject     in float64; parameters and V are as before in the end, caches and grads are not
-    X           input (B, …), float64
+    X           input (B, …), float64, B of 1 or more
     labels      (B,) integers, for a network
-    tolerance   relative; default 1e-8 for a layer, 1e-7 for a network
-    eps         step, relative to the size of what is perturbed
-    directions  random directions for each array; small ones are also checked element by element
+    tolerance   relative, more than 0; default 1e-8 for a layer, 1e-7 for a network
+    eps         step, relative to the size of what is perturbed, more than 0
+    directions  random directions for each array, 1 or more; small ones are also checked element by
+                element
     device      where a layer's arrays are (default: the CPU); a network knows
 
     An error is relative to the derivative, or to what is typical of the array where that is larger
     (‖g‖ times the direction's root mean square). A difference that rounding alone explains passes.
     A direction in which a ReLU or a maximum switches sides is drawn again, with a smaller step.
 
-    Raises InputError for arrays that are not float64.
+    Raises InputError for arrays that are not float64, not finite or empty, for parameters that
+    cannot be written to, for labels out of range, and for numbers that are not as said above.
 
     >>> import numpy as np
     >>> from minibp.layers import Linear
@@ -117,24 +122,55 @@ def gradcheck(
     network = isinstance(subject, Network)
     if network and subject.fused:
         raise InputError("this network is fused: check it as it was before fuse().")
+    if network != (labels is not None):
+        raise InputError(
+            "the check of a network needs labels."
+            if network
+            else f"labels are for a network, not for a layer ({subject.name!r})."
+        )
     device = subject.device if network else device or get_device("cpu")
-    layers = subject.layers if network else [subject]
-    arrays = {"X": X} | {f"{la.name}/{k}": w for la in layers for k, w in la.params.items()}
-    for name, array in arrays.items():
+    _check_numbers(tolerance, eps, directions)
+    _check_arrays(device, subject.layers if network else [subject], X)
+    X = X.copy()  # which is perturbed
+    tolerance = tolerance or (1e-7 if network else 1e-8)
+    probe = _Probe(device, tolerance, eps, directions, Streams(seed, device, DTYPE))
+    if network:
+        return Report(tolerance, _check_network(probe, subject, X, labels))
+    # A random cotangent: under one of ones, errors that sum to zero would not show.
+    R = probe.direction(f"{subject.name}/cotangent", subject.forward(X, train=True).shape)
+    return Report(tolerance, _check_layer(probe, subject, X, R))
+
+
+def _check_numbers(tolerance: float | None, eps: float, directions: int) -> None:
+    """Raise InputError for numbers with which nothing would be compared."""
+    for name, value in (("tolerance", 1.0 if tolerance is None else tolerance), ("eps", eps)):
+        if not 0 < value < float("inf"):
+            raise InputError(f"{name} {value!r}: expected a finite number of more than 0.")
+    if not isinstance(directions, int) or directions < 1:
+        raise InputError(f"directions {directions!r}: expected an integer of 1 or more.")
+
+
+def _check_arrays(device: Device, layers: list[Layer], X: Array) -> None:
+    """Raise InputError for arrays of which no difference can be taken."""
+    params = {f"{la.name}/{name}": w for la in layers for name, w in la.params.items()}
+    V = {f"{la.name}/V": la.V for la in layers if isinstance(la, WeightedLayer)}
+    for name, array in ({"X": X} | params | V).items():
+        xp = namespace(array)
         if array.dtype != DTYPE:
             raise InputError(
                 f"gradient checks need {DTYPE}, but {name} is {array.dtype}: build the network "
                 f"with dtype={DTYPE!r} and convert X."
             )
-    tolerance = tolerance or (1e-7 if network else 1e-8)
-    probe = _Probe(device, tolerance, eps, directions, Streams(seed, device, DTYPE))
-    if network:
-        if labels is None:
-            raise InputError("the check of a network needs labels.")
-        return Report(tolerance, _check_network(probe, subject, X, labels))
-    # A random cotangent: under one of ones, errors that sum to zero would not show.
-    R = probe.direction(f"{subject.name}/cotangent", subject.forward(X, train=True).shape)
-    return Report(tolerance, _check_layer(probe, subject, X, R))
+        if array.size == 0:
+            raise InputError(f"{name} has shape {array.shape}: expected one element or more.")
+        bad = array.size - int(device.to_host(xp.isfinite(array).sum()))
+        if bad:
+            raise InputError(
+                f"{bad} of {array.size} elements of {name} are NaN or infinite: expected finite "
+                "numbers, at which derivatives can be taken."
+            )
+        if name in params and not getattr(array.flags, "writeable", True):
+            raise InputError(f"{name} cannot be written to, but is perturbed: give a copy.")
 
 
 def _check_layer(
@@ -199,7 +235,9 @@ def _check_network(probe: "_Probe", network: Network, X: Array, labels: Array) -
     def kinks() -> list[Array]:
         return [d.copy() for layer in network.layers if (d := layer.kinks()) is not None]
 
-    _, dN = softmax_cross_entropy(network.forward(X, train=True), labels)
+    N, host = network.forward(X, train=True), probe.device.to_host
+    softmax_cross_entropy(host(N), host(labels))  # where labels out of range are seen
+    _, dN = softmax_cross_entropy(N, labels)
     network.backward(dN)
     rows, passes = [], list(zip(network.layers, network.trace(), strict=True))
     if all(layer.V is layer.W for layer in network.weighted):
@@ -232,8 +270,8 @@ class _Probe:
         return float(self.device.to_host(x))
 
     def differ(self, a: Array, b: Array) -> bool:
-        """Return whether two arrays differ in any element."""
-        return bool(self.number((a != b).sum()))
+        """Return whether two arrays differ in any element; NaN is the same as NaN."""
+        return bool(self.number(((a != b) & ((a == a) | (b == b))).sum()))
 
     def rms(self, x: Array) -> float:
         """Return the root mean square of x."""
@@ -252,16 +290,20 @@ class _Probe:
         F()
         at_rest = kinks()
         found: list[tuple[float, str]] = []
+        free, left_out = 1.0, 0
         for k in range(self.directions):
-            for attempt in range(TRIES):
-                u = self.direction(f"{layer}/{array}", w.shape, TRIES * k + attempt)
-                slope = self._slope(F, kinks, at_rest, w, u, step / 2**attempt)
-                if slope is not None:
-                    exact = self.number((g * u).sum())
-                    found.append((self._error(*slope, exact, typical), f"direction {k + 1}"))
-                    break
-            else:
-                return Row(layer, array, float("inf"), "every direction crosses a kink", False)
+            slope, u = self._free_slope(F, kinks, at_rest, w, (layer, array, k), step, free)
+            if slope is None and not left_out:
+                at_kink = self._at_kink(F, kinks, at_rest, w, step / 2**TRIES)
+                left_out = len(at_kink)
+                if not 0 < left_out < w.size:
+                    return Row(layer, array, float("inf"), EVERY, False)
+                free = self._mask(at_kink, w.shape)
+                slope, u = self._free_slope(F, kinks, at_rest, w, (layer, array, k), step, free)
+            if slope is None:
+                return Row(layer, array, float("inf"), EVERY, False)
+            exact = self.number((g * u).sum())
+            found.append((self._error(*slope, exact, typical), f"direction {k + 1}"))
         skipped = 0
         if w.size <= ELEMENTWISE:
             exact_elements = self.device.to_host(g).ravel()
@@ -274,10 +316,59 @@ class _Probe:
                 else:
                     error = self._error(*slope, exact, typical / w.size**0.5)
                     found.append((error, f"{array}{_place(index, w.shape)}"))
-        worst, where = max(found, key=lambda pair: float("inf") if pair[0] != pair[0] else pair[0])
-        if skipped:
-            where += f" ({skipped} elements at a kink skipped)"
+        worst, where = max(found, key=lambda pair: _size(pair[0]))
+        if skipped := max(skipped, left_out):
+            where += f" ({skipped} element{'s' * (skipped > 1)} at a kink skipped)"
         return Row(layer, array, worst, where, worst <= self.tolerance)
+
+    def _free_slope(
+        self,
+        F: Callable,
+        kinks: Callable,
+        at_rest: list,
+        w: Array,
+        name: tuple[str, str, int],
+        step: float,
+        free: Array | float,
+    ) -> tuple[tuple[float, float] | None, Array]:
+        """Return the slope along a direction that crosses no kink, None if there is none, and the
+        direction, which has 0 where `free` has."""
+        layer, array, k = name
+        for attempt in range(TRIES):
+            u = free * self.direction(f"{layer}/{array}", w.shape, TRIES * k + attempt)
+            slope = self._slope(F, kinks, at_rest, w, u, step / 2**attempt)
+            if slope is not None:
+                break
+        return slope, u
+
+    def _at_kink(
+        self, F: Callable, kinks: Callable, at_rest: list, w: Array, h: float
+    ) -> list[int]:
+        """Return the elements that cross a kink by a step as small as h, found by halving; none if
+        they are too many to be worth it."""
+        found, parts = [], [(0, w.size)]
+        u = self.direction("kinks", w.shape).reshape(-1)
+        for _ in range(HALVINGS):
+            if not parts:
+                return found
+            a, e = parts.pop()
+            part = 0 * u
+            part[a:e] = u[a:e]
+            if self._slope(F, kinks, at_rest, w, part.reshape(w.shape), h) is not None:
+                continue
+            middle = (a + e) // 2
+            if e - a == 1:
+                found.append(a)
+            else:
+                parts += [(a, middle), (middle, e)]
+        return []
+
+    def _mask(self, indices: list[int], shape: tuple[int, ...]) -> Array:
+        """Return an array of ones with zeros at some flat indices."""
+        mask = self.device.asarray([1.0], DTYPE) + 0 * self.direction("kinks", shape)
+        for index in indices:
+            mask.reshape(-1)[index] = 0.0
+        return mask
 
     def _error(self, numeric: float, noise: float, exact: float, typical: float) -> float:
         scale = max(abs(numeric), abs(exact), typical, noise / self.tolerance)
@@ -301,6 +392,11 @@ class _Probe:
             return None
         (high, size), (low, _) = ends
         return (high - low) / (2 * h), ROUNDING * size / h
+
+
+def _size(error: float) -> float:
+    """Return an error by which the worst can be found: NaN is worse than any number."""
+    return float("inf") if error != error else error
 
 
 def _place(index: int, shape: tuple[int, ...]) -> str:

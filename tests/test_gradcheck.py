@@ -282,6 +282,101 @@ def test_inputs_at_a_kink_are_reported():
     assert "kink" in str(report)
 
 
+@pytest.mark.parametrize("size", [30, 3000])
+def test_elements_at_a_kink_are_skipped_and_said(size, device):
+    X = np.random.default_rng(0).normal(size=(size // 5, 5))
+    X[0, 0] = X[2, 3] = 0
+    report = gradcheck(ReLU(), device.asarray(X), device=device)
+    assert report.ok
+    assert "(2 elements at a kink skipped)" in str(report)
+
+
+def test_a_tie_is_skipped_and_said():
+    X = IMAGES.copy()
+    X[0, 0, 0, 0] = X[0, 0, 1, 0] = 5
+    report = gradcheck(MaxPool2D((2, 2), 2), X)
+    assert report.ok
+    assert "(2 elements at a kink skipped)" in str(report)
+
+
+def test_an_error_beside_a_kink_is_found():
+    X = VECTORS.copy()
+    X[0, 0] = 0
+    assert not gradcheck(LeakyBackward(), X).ok
+
+
+def test_too_many_at_a_kink():
+    X = np.random.default_rng(0).normal(size=(100, 50))
+    X[:50] = 0
+    report = gradcheck(ReLU(), X)
+    assert not report.ok
+    assert "part equal values" in str(report)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+@pytest.mark.parametrize("name", ["X", "bad/W", "bad/b", "bad/V"])
+def test_what_is_not_finite_is_said_to_be(name, value):
+    layer, X = weighted(Linear), VECTORS.copy()
+    array = X if name == "X" else getattr(layer, name[-1])
+    array.reshape(-1)[1] = value
+    with pytest.raises(InputError, match=f"1 of {array.size} elements of {name} are NaN or inf"):
+        gradcheck(layer, X)
+    net = Network([layer])
+    with pytest.raises(InputError, match=f"elements of {name} are NaN or infinite"):
+        gradcheck(net, X, np.array([0, 1, 2, 3, 0]))
+
+
+def test_a_layer_that_gives_nan_does_not_write_to_its_input():
+    class Undefined(ReLU):
+        def forward(self, N, *, train):
+            return super().forward(N, train=train) * np.nan
+
+    report = gradcheck(Undefined(), VECTORS)
+    assert not report.ok
+    assert np.isnan(report.worst)
+    assert "writes to" not in str(report)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"eps": 0}, "eps 0: expected a finite number of more than 0"),
+        ({"eps": -1e-5}, "eps -1e-05: expected"),
+        ({"eps": np.nan}, "eps nan: expected"),
+        ({"tolerance": 0}, "tolerance 0: expected"),
+        ({"tolerance": np.inf}, "tolerance inf: expected"),
+        ({"directions": 0}, "directions 0: expected an integer of 1 or more"),
+        ({"directions": 1.5}, "directions 1.5: expected"),
+        ({"seed": -1}, "seed -1: expected"),
+        ({"labels": np.zeros(5, int)}, "labels are for a network"),
+    ],
+)
+def test_numbers_with_which_nothing_would_be_compared(options, words):
+    with pytest.raises(InputError, match=words):
+        gradcheck(weighted(Linear), VECTORS, **options)
+
+
+def test_an_input_without_samples():
+    with pytest.raises(InputError, match=r"X has shape \(0, 4\): expected one element or more"):
+        gradcheck(weighted(Linear), VECTORS[:0])
+
+
+def test_labels_out_of_range(device):
+    net = Network([Linear(device.asarray(np.eye(4)))], device=device)
+    with pytest.raises(InputError, match="labels run from 0 to 4"):
+        gradcheck(net, device.asarray(VECTORS), device.asarray(np.arange(5)))
+
+
+def test_what_cannot_be_written_to():
+    """An input is copied; of parameters the very arrays have to be perturbed."""
+    layer, X = weighted(Linear), VECTORS.copy()
+    X.flags.writeable = False
+    assert gradcheck(layer, X).ok
+    layer.W.flags.writeable = False
+    with pytest.raises(InputError, match="bad/W cannot be written to"):
+        gradcheck(layer, VECTORS)
+
+
 def test_single_precision_is_refused():
     with pytest.raises(InputError, match="X is float32"):
         gradcheck(ReLU(), VECTORS.astype("float32"))

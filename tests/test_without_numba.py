@@ -44,7 +44,9 @@ def test_numba_that_may_not_compile_is_none(monkeypatch):
     monkeypatch.setattr(numba.config, "DISABLE_JIT", 1)
     assert get_device("cpu").kernels == "plain"
     assert without_numba() == "which NUMBA_DISABLE_JIT keeps from compiling: unset it"
-    with pytest.raises(DeviceError, match="NUMBA_DISABLE_JIT .*: unset it. Or use --kernels plain"):
+    with pytest.raises(
+        DeviceError, match=r"NUMBA_DISABLE_JIT .*: unset it\. Or use --kernels plain"
+    ):
         get_device("cpu", kernels="compiled")
 
 
