@@ -12,7 +12,7 @@ from minibp.errors import InputError
 FEW = 20  # up to so many classes have a row of samples each; more have one sample each
 ACROSS = 10
 MOST = 200  # classes that are shown
-PICTURE, ROW = 15, 100  # letters that are as wide
+PICTURE, ROW = 15, 30  # letters in a line of a name, over one picture or the first of a row
 
 
 def contact_sheet(data: Data, part: str = "train") -> bytes:
@@ -46,7 +46,7 @@ def contact_sheet(data: Data, part: str = "train") -> bytes:
 
 
 def _short(name: str, lines: int) -> str:
-    """Return a name cut to a line across its row, or to lines no wider than its picture.
+    """Return a name cut to one line of ROW letters, or to lines no wider than its picture.
 
     >>> print(_short("a yellow lady's slipper of the Alps", 2))
     a yellow lady's

@@ -8,6 +8,7 @@ python scripts/data.py show digits -o digits.png
 
 import argparse
 import sys
+import warnings
 from pathlib import Path
 
 from minibp_datasets import cache, registry
@@ -178,6 +179,7 @@ def show(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = build_parser().parse_args(argv)
+    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
     try:
         if args.command == "list":
             print_list()

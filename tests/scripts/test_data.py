@@ -21,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.showwarning", None)  # main sets it; put it back afterwards
     spec = importlib.util.spec_from_file_location("data_script", ROOT / "scripts" / "data.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -165,3 +166,16 @@ def test_long_names_do_not_meet_on_a_sheet(monkeypatch):
     sheet.contact_sheet(Data("birds", X, y, X, y, classes=30, class_names=names))
     assert len(drawn) == 27
     assert all(drawn)
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line(run, folder):
+    for name in ("cat", "dog"):
+        (folder / name).mkdir()
+        for k in range(3):
+            (folder / name / f"{k}.png").write_bytes(miniatures.image(90, format="PNG"))
+    (folder / "empty").mkdir()
+    status, out, err = run("fetch", f"folder:{folder}", "--quiet")
+    words = "1 folder without an image that can be read left out: empty"
+    assert (status, err) == (0, f"warning: data set 'folder:{folder}': {words}.\n")
+    assert words in out
