@@ -9,6 +9,7 @@ about how long it takes.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import sys
@@ -22,10 +23,11 @@ from tqdm import tqdm
 
 from minibp import paper
 from minibp.conditions import Condition
-from minibp.device import KERNELS, available_cores, get_device
-from minibp.errors import InputError
-from minibp.experiment import Experiment, differences
+from minibp.device import KERNELS, Device, available_cores, get_device
+from minibp.errors import DamagedFileError, InputError
+from minibp.experiment import Experiment
 from minibp.files import read_json
+from minibp.identity import differences
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.settings import Settings, changes_of
 from minibp.sweep import HEAD, How, Job, Source, Sweep, folder_of, jobs_of
@@ -151,16 +153,20 @@ def conditions_of(args: argparse.Namespace) -> list[Condition]:
     return list(dict.fromkeys(found)) or paper.conditions()
 
 
-def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
-    """Return the experiments with their data; data sets are fetched here, once."""
+def experiments_of(
+    args: argparse.Namespace,
+) -> tuple[list[tuple[Experiment, Source]], dict[str, str]]:
+    """Return the experiments with their data, and the data sets' checksums by name; data sets are
+    fetched here, once."""
     if args.workers is not None and args.workers < 0:
         raise InputError(f"--workers {args.workers}: expected 0 or more.")
     if args.seeds < 1:
         raise InputError(f"--seeds {args.seeds}: expected 1 or more.")
     conditions, settings = conditions_of(args), settings_of(args)
-    found = []
+    found, checksums = [], {}
     for source in sources_of(args):
         data = source.load(registry.load)
+        checksums[source.name] = data.sha256
         if data.network is None:
             raise InputError(f"no network of Table 1 fits data set {source.name!r}.")
         data.reduced(args.train_limit, args.holdout, 0)  # raises before any work is begun
@@ -179,7 +185,7 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
                 settings=settings,
             )
             found.append((experiment, source))
-    return found
+    return found, checksums
 
 
 def dry_run(sweep: Sweep, workers: int, how: How) -> None:
@@ -270,17 +276,15 @@ def main(argv: list[str] | None = None) -> int:
         device = get_device(args.device, args.kernels, args.threads) if not args.scheduler else None
         how = dataclasses.replace(how, device=device.name) if device else how
         workers, at_once = who_works(args, how.device)
-        experiments = experiments_of(args)
+        experiments, checksums = experiments_of(args)
         jobs = jobs_of(experiments, args.out)
-        check(args.out, experiments)
+        check(args.out, experiments, checksums)
         sweep = Sweep(jobs, registry.load, how)
         if args.dry_run:
             dry_run(sweep, max(1, workers), how)
             return 0
         if device is not None and sweep.left:
-            job = next(iter(sweep.left.values()))
-            plan = job.experiment.plan(*job.experiment.runs()[0][1:])
-            compile_kernels(plan, device, lambda: print("compiling …", file=sys.stderr))
+            compile_one(sweep, device)
         args.out.mkdir(parents=True, exist_ok=True)
         display, start = Display(sweep, args.quiet), time.perf_counter()
         if workers == 0 and not args.scheduler:
@@ -305,22 +309,46 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if progress.failed else 0
 
 
-def check(folder: Path, experiments: list[tuple[Experiment, Source]]) -> None:
-    """Raise InputError if the folder has experiments of these names with other settings."""
+def compile_one(sweep: Sweep, device: Device) -> None:
+    """Compile the kernels here, before the workers need them, by the first run that can be set up;
+    what is wrong with the others is told when it is their turn."""
+    for job in {job.folder: job for job in sweep.left.values()}.values():
+        plan = job.experiment.plan(*job.experiment.runs()[0][1:])
+        with contextlib.suppress(InputError):
+            compile_kernels(plan, device, lambda: print("compiling …", file=sys.stderr))
+            return
+
+
+def check(
+    folder: Path, experiments: list[tuple[Experiment, Source]], checksums: dict[str, str]
+) -> None:
+    """Raise InputError if the folder has experiments of these names with other settings, on other
+    data, or by another text of a user's file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file: choose a folder.")
     for experiment, _ in experiments:
         place = folder_of(experiment, folder)
-        written = next((p for p in (place / HEAD, place / "run.json") if p.exists()), None)
-        if written is not None:
-            before = read_json(written)
-            now = experiment.identity() | {"data_sha256": before["data_sha256"]}
+        before = head_of(place)
+        if before is not None:
+            now = experiment.identity() | {"data_sha256": checksums[experiment.dataset]}
             changes = differences(before, now)
             if changes:
                 raise InputError(
                     f"{place} holds another experiment: {'; '.join(changes)}. Choose another "
                     "folder with --out."
                 )
+
+
+def head_of(place: Path) -> dict | None:
+    """Return what says which experiment a folder holds, or None."""
+    for path in (place / HEAD, place / "run.json"):
+        try:
+            return read_json(path)
+        except FileNotFoundError:
+            continue
+        except DamagedFileError as error:
+            print(f"warning: {error} It is written anew.", file=sys.stderr)
+    return None
 
 
 if __name__ == "__main__":

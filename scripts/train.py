@@ -20,9 +20,10 @@ from minibp import results
 from minibp.conditions import Condition
 from minibp.device import KERNELS, get_device, has_numba
 from minibp.errors import InputError
-from minibp.experiment import Experiment, Listener, differences, run_experiment
+from minibp.experiment import Experiment, Listener, run_experiment
 from minibp.feedback import RULES
 from minibp.files import read_json
+from minibp.identity import differences
 from minibp.models import NETWORKS, input_shape
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.settings import Settings, changes_of
