@@ -17,7 +17,7 @@ from minibp.checkpoint import Checkpoints
 from minibp.conditions import Condition
 from minibp.data import Data
 from minibp.device import Device, check_dtype, get_device
-from minibp.errors import DamagedFileError, InputError, differing
+from minibp.errors import DamagedFileError, InputError, differing, printable
 from minibp.files import read_json, write_atomically, write_json
 from minibp.identity import differences, owner_of
 from minibp.models import input_shape
@@ -114,11 +114,11 @@ class Experiment:
             "holdout": self.holdout,
         }
         return {
-            "dataset": self.dataset,
-            "condition": str(self.condition),
+            "dataset": printable(self.dataset),
+            "condition": printable(str(self.condition)),
             "seed": self.seed,
             "settings": own | dataclasses.asdict(self.settings),
-            "files": self.condition.files,
+            "files": {printable(path): sha for path, sha in self.condition.files.items()},
         }
 
 

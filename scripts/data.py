@@ -17,6 +17,7 @@ from minibp_datasets.download import download_folder
 from minibp_datasets.originals import Originals, state
 from minibp_datasets.tree import is_archive
 
+from minibp import console
 from minibp.errors import InputError
 from minibp.files import cache_folder, write_atomically
 from minibp.models import input_shape
@@ -179,7 +180,7 @@ def show(args: argparse.Namespace) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = build_parser().parse_args(argv)
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = console.one_line
     try:
         if args.command == "list":
             print_list()
@@ -197,4 +198,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

@@ -18,10 +18,11 @@ import warnings
 from pathlib import Path
 
 from minibp_datasets import registry
+from minibp_datasets.folder import why_none_fits
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from minibp import paper
+from minibp import console, paper
 from minibp.conditions import Condition
 from minibp.device import KERNELS, Device, available_cores, get_device
 from minibp.errors import DamagedFileError, InputError
@@ -168,7 +169,8 @@ def experiments_of(
         data = source.load(registry.load)
         checksums[source.name] = data.sha256
         if data.network is None:
-            raise InputError(f"no network of Table 1 fits data set {source.name!r}.")
+            shape = data.X_train.shape[1:]
+            raise InputError(f"data set {source.name!r}: {why_none_fits(shape)}")
         data.reduced(args.train_limit, args.holdout, 0)  # raises before any work is begun
         for condition, seed in itertools.product(conditions, range(args.seeds)):
             experiment = Experiment(
@@ -269,7 +271,7 @@ class Display:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = build_parser().parse_args(argv)
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = console.one_line
     args.out = args.out.absolute()  # workers may have other working folders
     how = How(args.device, args.kernels, args.threads, args.keep_weights)
     try:
@@ -352,4 +354,4 @@ def head_of(place: Path) -> dict | None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

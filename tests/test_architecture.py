@@ -13,7 +13,7 @@ MODULES = {
 # A module may import those below it, never those above; modules of one line not each other.
 LEVELS = [
     ("errors",),
-    ("device", "files"),
+    ("device", "files", "console"),
     ("rng", "ops", "usercode"),
     ("journal",),
     ("layers", "feedback", "losses", "data", "checkpoint", "preprocess"),

@@ -218,7 +218,10 @@ BAD_DATA = {
     "labels below 0": ({"y_train": np.arange(30) % 3 - 1}, "label -1 of sample 0 is out of range"),
     "labels above the outputs": ({"y_test": np.arange(9)}, "with 3 classes"),
     "more classes than outputs": ({"classes": 2}, "label 2 of sample 2 is out of range"),
-    "odd shapes": ({"X_train": np.zeros((30, 9, 9)), "X_test": np.zeros((9, 9, 9))}, "--network"),
+    "odd shapes": (
+        {"X_train": np.zeros((30, 9, 9)), "X_test": np.zeros((9, 9, 9))},
+        "they take (28, 28, 1) (mnist)",
+    ),
 }
 
 
