@@ -2,6 +2,7 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
@@ -262,3 +263,14 @@ def test_a_full_disk_says_how_to_go_on(run, monkeypatch):
     assert status == 1
     assert "No space left on device" in err
     assert "--resume" in err
+
+
+def test_no_backend_for_windows_is_needed():
+    code = "from minibp import plots\nimport os\nprint(os.environ['MPLBACKEND'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MPLBACKEND": "nonsense"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("nonsense\n", "")
