@@ -11,6 +11,7 @@ import os
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -36,14 +37,24 @@ HEAD = "experiment.json"  # what an experiment is, in its folder from its first 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from: what its loader is called with, besides its name."""
+    """Where a data set comes from: what its loader is called with, besides its name.
+
+    sha256  the data's checksum, if it is known what it should be
+    """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    sha256: str | None = None
 
     def load(self, loader: Loader) -> Data:
-        """Return the data."""
-        return loader(self.name, **dict(self.options))
+        """Return the data; raise InputError if it is other data than it should be."""
+        data = loader(self.name, **dict(self.options))
+        if self.sha256 not in (None, data.sha256):
+            raise InputError(
+                f"data set {self.name!r} has changed since the sweep began: its SHA-256 was "
+                f"{self.sha256}, now {data.sha256}."
+            )
+        return data
 
 
 @dataclass(frozen=True)
@@ -190,7 +201,11 @@ def is_finished(folder: Path) -> bool:
     """Return whether an experiment's record is there, whole, and says that all runs are done."""
     try:
         return read_json(folder / "run.json")["finished"]
-    except (OSError, DamagedFileError, KeyError, TypeError):
+    except FileNotFoundError:
+        return False
+    except (DamagedFileError, KeyError, TypeError) as error:
+        path = folder / "run.json"
+        warnings.warn(f"{path} is no record ({error}): it is written anew.", stacklevel=2)
         return False
 
 

@@ -154,20 +154,17 @@ def conditions_of(args: argparse.Namespace) -> list[Condition]:
     return list(dict.fromkeys(found)) or paper.conditions()
 
 
-def experiments_of(
-    args: argparse.Namespace,
-) -> tuple[list[tuple[Experiment, Source]], dict[str, str]]:
-    """Return the experiments with their data, and the data sets' checksums by name; data sets are
-    fetched here, once."""
+def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
+    """Return the experiments with their data; data sets are fetched here, once."""
     if args.workers is not None and args.workers < 0:
         raise InputError(f"--workers {args.workers}: expected 0 or more.")
     if args.seeds < 1:
         raise InputError(f"--seeds {args.seeds}: expected 1 or more.")
     conditions, settings = conditions_of(args), settings_of(args)
-    found, checksums = [], {}
+    found = []
     for source in sources_of(args):
         data = source.load(registry.load)
-        checksums[source.name] = data.sha256
+        source = dataclasses.replace(source, sha256=data.sha256)
         if data.network is None:
             shape = data.X_train.shape[1:]
             raise InputError(f"data set {source.name!r}: {why_none_fits(shape)}")
@@ -187,7 +184,7 @@ def experiments_of(
                 settings=settings,
             )
             found.append((experiment, source))
-    return found, checksums
+    return found
 
 
 def dry_run(sweep: Sweep, workers: int, how: How) -> None:
@@ -278,9 +275,9 @@ def main(argv: list[str] | None = None) -> int:
         device = get_device(args.device, args.kernels, args.threads) if not args.scheduler else None
         how = dataclasses.replace(how, device=device.name) if device else how
         workers, at_once = who_works(args, how.device)
-        experiments, checksums = experiments_of(args)
+        experiments = experiments_of(args)
         jobs = jobs_of(experiments, args.out)
-        check(args.out, experiments, checksums)
+        check(args.out, experiments)
         sweep = Sweep(jobs, registry.load, how)
         if args.dry_run:
             dry_run(sweep, max(1, workers), how)
@@ -321,18 +318,16 @@ def compile_one(sweep: Sweep, device: Device) -> None:
             return
 
 
-def check(
-    folder: Path, experiments: list[tuple[Experiment, Source]], checksums: dict[str, str]
-) -> None:
+def check(folder: Path, experiments: list[tuple[Experiment, Source]]) -> None:
     """Raise InputError if the folder has experiments of these names with other settings, on other
     data, or by another text of a user's file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file: choose a folder.")
-    for experiment, _ in experiments:
+    for experiment, source in experiments:
         place = folder_of(experiment, folder)
         before = head_of(place)
         if before is not None:
-            now = experiment.identity() | {"data_sha256": checksums[experiment.dataset]}
+            now = experiment.identity() | {"data_sha256": source.sha256}
             changes = differences(before, now)
             if changes:
                 raise InputError(

@@ -274,3 +274,29 @@ def test_no_backend_for_windows_is_needed():
         text=True,
     )
     assert (done.stdout, done.stderr) == ("nonsense\n", "")
+
+
+def test_nothing_to_resume_is_told(run):
+    status, _, err = run("--quiet", "--resume", *QUICK)
+    assert status == 0
+    assert "note: nothing to resume in runs/digits-SGD-seed0" in err
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(28, "when there is room again"), (13, "once that is mended")]
+)
+def test_advice_fits_the_error(run, monkeypatch, number, words):
+    def broken(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(train, "run_experiment", broken)
+    status, _, err = run("--out", "out", *QUICK)
+    assert status == 1
+    assert f"{os.strerror(number)}. What was finished is kept; {words}, go on" in err
+
+
+def test_a_link_to_nothing_is_no_folder(run, tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    status, _, err = run("--out", "link", *QUICK)
+    assert status == 2
+    assert "the output folder link is a link to nothing" in err
