@@ -20,7 +20,7 @@ from tqdm import tqdm
 from minibp import console, results
 from minibp.conditions import Condition
 from minibp.device import KERNELS, get_device, has_numba
-from minibp.errors import InputError
+from minibp.errors import DamagedFileError, InputError
 from minibp.experiment import Experiment, Listener, run_experiment
 from minibp.feedback import RULES
 from minibp.files import folder_name, read_json
@@ -266,13 +266,22 @@ def choose_folder(experiment: Experiment, resume: bool) -> Path:
         folders.append(first.with_name(f"{first.name}-{len(folders) + 1}"))
     if resume:
         for folder in reversed(folders[:-1]):
-            written = folder / "run.json"
-            if written.exists():
-                before = read_json(written)
-                now = experiment.identity() | {"data_sha256": before["data_sha256"]}
-                if not differences(before, now):
-                    return folder
+            if _may_hold(folder, experiment):
+                return folder
     return folders[-1]
+
+
+def _may_hold(folder: Path, experiment: Experiment) -> bool:
+    """Return whether a folder's record is of an experiment, or too damaged to tell: then the
+    records of its runs are asked."""
+    try:
+        before = read_json(folder / "run.json")
+        now = experiment.identity() | {"data_sha256": before["data_sha256"]}
+        return not differences(before, now)
+    except DamagedFileError:
+        return True
+    except (OSError, KeyError, TypeError):  # no record, or one of something else
+        return False
 
 
 class Progress(Listener):

@@ -6,6 +6,7 @@ import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -300,3 +301,16 @@ def test_a_link_to_nothing_is_no_folder(run, tmp_path):
     status, _, err = run("--out", "link", *QUICK)
     assert status == 2
     assert "the output folder link is a link to nothing" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"), [("{", "digits-SGD-seed0"), ("[]", "digits-SGD-seed0-2")]
+)
+def test_resuming_without_out_where_the_record_is_damaged_or_foreign(run, tmp_path, text, folder):
+    run("--quiet", *QUICK)
+    (tmp_path / "runs" / "digits-SGD-seed0" / "run.json").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = run("--quiet", "--resume", *QUICK)
+    assert status == 0, err
+    assert read_json(tmp_path / "runs" / folder / "run.json")["finished"]
