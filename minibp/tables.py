@@ -57,7 +57,13 @@ class Cell:
         return text + ("×" if self.exploded else "")
 
 
-Cells = dict[tuple[str, Condition], Cell]
+Cells = dict[tuple[str, Condition | str], Cell]
+
+
+def condition_of(text: str) -> Condition | str:
+    """Return the condition of a record; of a rule in a user's file the text, for the file need not
+    be here any more, and is none of the paper's."""
+    return text if ".py:" in text else Condition.parse(text)
 
 
 def cells(records: Iterable[dict[str, Any]]) -> Cells:
@@ -69,10 +75,10 @@ def cells(records: Iterable[dict[str, Any]]) -> Cells:
     are no sample of the same.
     """
     _check_one_grid(records)
-    groups: dict[tuple[str, Condition], list[dict[str, Any]]] = {}
+    groups: dict[tuple[str, Condition | str], list[dict[str, Any]]] = {}
     for record in records:
         if record["finished"]:
-            key = (record["dataset"], Condition.parse(record["condition"]))
+            key = (record["dataset"], condition_of(record["condition"]))
             groups.setdefault(key, []).append(record)
     return {key: _cell(group) for key, group in groups.items()}
 

@@ -133,7 +133,10 @@ def test_two_data_sets_and_two_rules_of_nearly_one_name_are_four_experiments(run
     flags = [*OWN, "q/one.py:R", "q_one.py:R", "--datasets", "npz:a/b.npz", "npz:a_b.npz"]
     assert run("sweep", *flags)[1].startswith("4 of 4 runs done, 0 failed")
     assert len(list((tmp_path / "runs").rglob("rate-1/run.json"))) == 4
+    (tmp_path / "q_one.py").unlink()  # results can be read without it
     assert len(run("tables", "runs/sweep", "--runs")[1].splitlines()) == 5
+    for name in ("tables", "report"):
+        assert run(name, "runs/sweep")[0] == 0
 
 
 def test_changed_data_is_not_taken_for_what_was_run(run, tmp_path):
