@@ -11,7 +11,7 @@ from minibp_datasets.folder import fitting
 from minibp_datasets.protocols import split
 
 from minibp.data import Data, check_inputs, check_labels
-from minibp.errors import InputError, counted, listed
+from minibp.errors import InputError, counted, listed, printable
 
 SUFFIXES = (".npz", ".h5", ".hdf5")
 PARTED = ("X_train", "y_train", "X_test", "y_test")
@@ -146,12 +146,12 @@ def data_of(
             "expected one for each label from 0."
         )
     return Data(
-        name=str(path),
+        name=printable(str(path)),
         **{name: content[name] for name in PARTED},
         classes=classes,
         network=fitting(content["X_train"].shape[1:]),
         class_names=tuple(n.decode() if isinstance(n, bytes) else str(n) for n in titles.tolist()),
-        note=note,
+        note=printable(note),
     )
 
 

@@ -8,6 +8,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+from minibp_datasets.places import made
 from minibp_datasets.reading import Reading
 from tqdm import tqdm
 
@@ -22,10 +23,9 @@ ARRAYS = ("X_train", "y_train", "X_test", "y_test")
 def build(path: Path, reading: Reading, about: dict[str, Any], *, quiet: bool = False) -> None:
     """Write a cache file, with its checksum and provenance; an error leaves nothing behind.
 
-    about  name, classes, network, note and provenance, JSON-able
+    about  name, classes, network, note, told (what the user is warned of) and provenance, JSON-able
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    _clear(path.parent)
+    _clear(made(path.parent))
     with replacing(path) as partial:
         with h5py.File(partial, "w") as file:
             _write(file, reading, quiet, about["name"])

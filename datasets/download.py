@@ -8,6 +8,7 @@ from pathlib import Path
 import pooch
 import requests
 from minibp_datasets.about import File
+from minibp_datasets.places import made
 from tqdm import tqdm
 
 from minibp.errors import InputError
@@ -32,6 +33,8 @@ def fetch(file: File, folder: Path, *, quiet: bool = False) -> Path:
     Raises InputError, with what each mirror answered, if none gives the file.
     """
     failures = []
+    if not (folder / file.name).exists():
+        made(folder)
     pooch.get_logger().setLevel(logging.ERROR)  # the progress bar says it
     for address in file.addresses():
         try:

@@ -4,7 +4,7 @@ from minibp_datasets import matfile
 from minibp_datasets.about import About, File
 from minibp_datasets.originals import Originals
 from minibp_datasets.reading import Reading, from_images
-from minibp_datasets.splits import numbered, rows
+from minibp_datasets.splits import drawn_numbers, numbered, rows
 
 from minibp.models import input_shape
 
@@ -30,14 +30,18 @@ ABOUT = About(
 
 
 def read(originals: Originals, seed: int, resize: str) -> Reading:
-    """Return images of the network's input size."""
+    """Return images of the network's input size. Of an unverified copy without the lists, a split
+    is drawn by the seed."""
     archive, splits = ABOUT.files
-    path = originals.file(splits)
-    ids = matfile.read(path, ("trn1", "tst1"), 1 << 20)
+    path, remarks = originals.if_there(splits), []
     tree = originals.tree(archive)
     images = numbered(tree)
-    train, test = (
-        [(images[k], (k - 1) // EACH) for k in rows(ids[name], images, path)]
-        for name in ("trn1", "tst1")
-    )
-    return from_images(tree, train, test, CLASSES, input_shape(ABOUT.network), resize)
+    if path:
+        ids = matfile.read(path, ("trn1", "tst1"), 1 << 20)
+        parts = [rows(ids[name], images, path) for name in ("trn1", "tst1")]
+    else:
+        *parts, remark = drawn_numbers(images, lambda k: (k - 1) // EACH, originals.name, seed)
+        remarks.append(remark)
+    train, test = ([(images[k], (k - 1) // EACH) for k in part] for part in parts)
+    shape = input_shape(ABOUT.network)
+    return from_images(tree, train, test, CLASSES, shape, resize, remarks=remarks)

@@ -15,7 +15,7 @@ from minibp_datasets.reading import Reading, from_images
 from minibp_datasets.tree import Tree, hidden
 
 from minibp.data import channels_first
-from minibp.errors import DamagedFileError, InputError, counted, listed
+from minibp.errors import DamagedFileError, InputError, counted, listed, printable
 from minibp.models import NETWORKS, input_shape
 
 LAYOUT = 1  # to be raised when the same folder gives other samples, or another note
@@ -55,7 +55,7 @@ def read(tree: Tree, network: str | None, seed: int, resize: str) -> tuple[Readi
         parts.remarks.append(f"images converted: {counts}")
     shape = input_shape(network)
     reading = from_images(
-        *(tree, parts.train, parts.test, parts.classes, shape, resize),
+        *(tree, parts.train, parts.test, map(printable, parts.classes), shape, resize),
         own=True,
         remarks=parts.remarks,
         told=parts.told,

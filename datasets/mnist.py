@@ -7,7 +7,7 @@ from pathlib import Path
 from minibp_datasets import idx
 from minibp_datasets.about import About, File
 from minibp_datasets.originals import Originals
-from minibp_datasets.reading import Reading, from_arrays
+from minibp_datasets.reading import Reading, from_arrays, from_arrays_drawn
 from minibp_datasets.tree import read_up_to
 
 from minibp.errors import DamagedFileError
@@ -63,19 +63,23 @@ ABOUT = About(
 
 
 def read(originals: Originals, seed: int, resize: str) -> Reading:
-    """Return 60,000 training and 10,000 test images (N, 28, 28, 1)."""
+    """Return 60,000 training and 10,000 test images (N, 28, 28, 1). Of an unverified copy without
+    the test files, a split is drawn by the seed."""
     arrays = []
-    for file in ABOUT.files:
-        path = originals.file(file)
+    train, test = ABOUT.files[:2], ABOUT.files[2:]
+    for path in (*map(originals.file, train), *map(originals.if_there, test)):
         try:
-            arrays.append(idx.parse(_content(path)))
+            arrays.append(None if path is None else idx.parse(_content(path)))
         except (OSError, EOFError, zlib.error, DamagedFileError) as error:
             raise DamagedFileError(f"{path} cannot be read: {error}") from error
     X_train, y_train, X_test, y_test = arrays
-    shapes = [X.shape[1:] for X in (X_train, X_test)] + [y.shape[1:] for y in (y_train, y_test)]
-    if shapes != [(28, 28), (28, 28), (), ()]:
-        raise DamagedFileError(f"MNIST's four files have samples of shapes {shapes}.")
+    images, labels = ([a for a in pair if a is not None] for pair in (arrays[::2], arrays[1::2]))
+    shapes = [X.shape[1:] for X in images] + [y.shape[1:] for y in labels]
+    if shapes != [(28, 28)] * len(images) + [()] * len(labels):
+        raise DamagedFileError(f"MNIST's files have samples of shapes {shapes}.")
     digits = tuple("0123456789")
+    if X_test is None or y_test is None:
+        return from_arrays_drawn(X_train[..., None], y_train, digits, originals.name, seed)
     return from_arrays(X_train[..., None], y_train, X_test[..., None], y_test, digits)
 
 

@@ -82,11 +82,11 @@ class Originals:
 
     def find(self, file: File) -> Path:
         """Return where a file is, without a download; raise InputError if it is nowhere."""
+        names = (file.name, *file.others)
         if self.folder.is_file():
-            if len(self.about.files) > 1:
+            if len(self.about.files) > 1 and self.folder.name not in names:
                 raise InputError(f"{self.folder} is one file of several. {self.wanted()}")
             return self.folder
-        names = (file.name, *file.others)
         found = [path for name in names for path in sorted(self.folder.rglob(name))]
         found = [path for path in found if path.is_file()]
         if not found:
@@ -99,12 +99,22 @@ class Originals:
             found.sort(key=lambda path: not state(file, path)[0])
         return found[0]
 
+    def if_there(self, file: File) -> Path | None:
+        """Return the path of a file, or None if a copy, which is unverified, lacks it."""
+        names = (file.name, *file.others)
+        lacking = self.unverified and not any(map(self._has, names))
+        return None if lacking else self.file(file)
+
     def tree(self, file: File) -> Tree:
-        """Return the files in an archive; of a copy, or a set got by hand, those of the place."""
+        """Return the files in an archive, or what is taken in its place."""
+        return self.anything() if self.unpacked(file) else Tree(self.file(file))
+
+    def unpacked(self, file: File) -> bool:
+        """Return whether all of the place is taken for what is in an archive: of a copy, of a set
+        got by hand, and of a place that lacks the archive."""
         by_hand = self.about.by_hand and not (self._there() and self._has(file.name))
-        if self.unverified or by_hand or (self.place is not None and not self._has(file.name)):
-            return self.anything()
-        return Tree(self.file(file))
+        lacking = self.place is not None and not self._has(file.name)
+        return bool(self.unverified or by_hand or lacking)
 
     def anything(self) -> Tree:
         """Return the files of the user's place: a folder or an archive, or the only one in it."""

@@ -7,6 +7,8 @@ import numpy as np
 from minibp.errors import DamagedFileError
 from minibp.rng import Streams
 
+TEST_SHARE = 0.2  # of each class, where there is no published split
+
 Labelled = list[tuple[str, int]]  # names and labels
 
 
@@ -78,3 +80,11 @@ def split(labels: np.ndarray, share: float, what: str, seed: int) -> tuple[np.nd
         test.append(rows[:count])
         train.append(rows[count:])
     return np.sort(np.concatenate(train)), np.sort(np.concatenate(test))
+
+
+def drawn(labels: np.ndarray, what: str, seed: int) -> tuple[np.ndarray, np.ndarray, str]:
+    """Return rows to train on and to test of a copy that lacks its published split, and a remark
+    that says so."""
+    train, test = split(labels, TEST_SHARE, what, seed)
+    words = f"without its published split: {len(train)}/{len(test)} drawn by seed {seed}"
+    return train, test, words

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from minibp_datasets.images import fit_all
-from minibp_datasets.protocols import Labelled
+from minibp_datasets.protocols import Labelled, drawn
 from minibp_datasets.tree import Tree
 
 from minibp.errors import DamagedFileError, counted
@@ -43,6 +43,12 @@ def from_arrays(X_train, y_train, X_test, y_test, class_names, remarks=()) -> Re
     labels = (np.asarray(y, np.int64) for y in (y_train, y_test))
     shape, dtype = X_train.shape[1:], str(X_train.dtype)
     return Reading(*labels, shape, tuple(class_names), blocks, tuple(remarks), dtype)
+
+
+def from_arrays_drawn(X, y, class_names, what: str, seed: int) -> Reading:
+    """Return the reading of a copy's arrays that lack their test part: it is drawn by the seed."""
+    train, test, remark = drawn(y, what, seed)
+    return from_arrays(X[train], y[train], X[test], y[test], class_names, (remark,))
 
 
 def from_images(

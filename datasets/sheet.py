@@ -1,6 +1,7 @@
 """A contact sheet: samples of a data set with their class names."""
 
 import io
+import textwrap
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -11,6 +12,7 @@ from minibp.errors import InputError
 FEW = 20  # up to so many classes have a row of samples each; more have one sample each
 ACROSS = 10
 MOST = 200  # classes that are shown
+PICTURE, ROW = 15, 30  # letters in a line of a name, over one picture or the first of a row
 
 
 def contact_sheet(data: Data, part: str = "train") -> bytes:
@@ -36,10 +38,22 @@ def contact_sheet(data: Data, part: str = "train") -> bytes:
             axes = grid[label, k] if each > 1 else grid[divmod(label, across)]
             axes.imshow(_picture(X[row]), cmap="gray", interpolation="nearest")
             if k == 0:
-                axes.set_title(_plain(name[:22]), fontsize=7, loc="left", pad=2, parse_math=False)
+                text = _short(_plain(name), 1 if each > 1 else 2)
+                axes.set_title(text, fontsize=7, loc="left", pad=2, parse_math=False)
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=90)
     return png.getvalue()
+
+
+def _short(name: str, lines: int) -> str:
+    """Return a name cut to one line of ROW letters, or to lines no wider than its picture.
+
+    >>> print(_short("a yellow lady's slipper of the Alps", 2))
+    a yellow lady's
+    slipper of the…
+    """
+    width = ROW if lines == 1 else PICTURE
+    return "\n".join(textwrap.wrap(name, width, max_lines=lines, placeholder="…"))
 
 
 def _plain(text: str) -> str:

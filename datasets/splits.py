@@ -1,9 +1,11 @@
 """The published splits of the two flower sets: lists of image numbers in MATLAB files."""
 
 import re
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import numpy as np
+from minibp_datasets.protocols import drawn
 from minibp_datasets.tree import Tree
 
 from minibp.errors import DamagedFileError
@@ -27,3 +29,12 @@ def rows(ids: np.ndarray, images: dict[int, str], path: Path) -> list[int]:
         what = f"image {missing[0]}, which is not there" if missing else "none, or one twice"
         raise DamagedFileError(f"{path} lists {what}.")
     return numbers
+
+
+def drawn_numbers(
+    images: Iterable[int], label: Callable[[int], int], what: str, seed: int
+) -> tuple[list[int], list[int], str]:
+    """Return image numbers to train on and to test, drawn by the seed, and a remark."""
+    numbers = sorted(images)
+    train, test, remark = drawn(np.array([label(k) for k in numbers]), what, seed)
+    return [numbers[row] for row in train], [numbers[row] for row in test], remark

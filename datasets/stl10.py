@@ -6,6 +6,7 @@ import numpy as np
 from minibp_datasets.about import About, File
 from minibp_datasets.images import fit
 from minibp_datasets.originals import Originals
+from minibp_datasets.protocols import drawn
 from minibp_datasets.reading import Block, Reading
 from PIL import Image
 
@@ -39,27 +40,41 @@ ABOUT = About(
 
 
 def read(originals: Originals, seed: int, resize: str) -> Reading:
-    """Return images of the network's input size."""
+    """Return images of the network's input size. Of an unverified copy without the test files, a
+    split is drawn by the seed."""
     tree = originals.tree(ABOUT.files[0])
     prefix = "" if tree.path.is_dir() and (tree.path / NAMES[0]).exists() else "stl10_binary/"
+    wanted = [prefix + name for name in NAMES]
+    if originals.unverified and not set(wanted[2:]) & set(tree.names()):
+        wanted = wanted[:2]
     found = {}
-    for name, content in tree.read([prefix + name for name in NAMES], LARGEST):
+    for name, content in tree.read(wanted, LARGEST):
         short = name.removeprefix(prefix)
         try:
             found[short] = parse_images(content) if "X" in short else parse_labels(content)
         except DamagedFileError as error:
             raise DamagedFileError(f"{tree}, {name}: {error}") from error
-    for part in ("train", "test"):
-        if len(found[f"{part}_X.bin"]) != len(found[f"{part}_y.bin"]):
+    images = {name[:-6]: found[name] for name in found if "X" in name}
+    labels = {name[:-6]: found[name] for name in found if "y" in name}
+    for part in images:
+        if len(images[part]) != len(labels[part]):
             raise DamagedFileError(f"{tree}: {part}_X.bin and {part}_y.bin differ in length.")
+    remarks = ()
+    if "test" not in images:
+        *rows, remark = drawn(labels["train"], originals.name, seed)
+        images, labels = (
+            dict(zip(("train", "test"), (whole["train"][part] for part in rows), strict=True))
+            for whole in (images, labels)
+        )
+        remarks = (remark,)
     shape = input_shape(ABOUT.network)
 
     def blocks() -> Iterator[Block]:
         for part in ("train", "test"):
-            for row, image in enumerate(found[f"{part}_X.bin"]):
+            for row, image in enumerate(images[part]):
                 yield part, row, fit(Image.fromarray(image), shape, resize)
 
-    return Reading(found["train_y.bin"], found["test_y.bin"], shape, tuple(CLASSES), blocks)
+    return Reading(labels["train"], labels["test"], shape, tuple(CLASSES), blocks, remarks)
 
 
 def parse_images(content: bytes) -> np.ndarray:

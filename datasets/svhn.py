@@ -4,7 +4,7 @@ import numpy as np
 from minibp_datasets import matfile
 from minibp_datasets.about import About, File
 from minibp_datasets.originals import Originals
-from minibp_datasets.reading import Reading, from_arrays
+from minibp_datasets.reading import Reading, from_arrays, from_arrays_drawn
 
 from minibp.errors import DamagedFileError
 
@@ -29,10 +29,10 @@ ABOUT = About(
 
 
 def read(originals: Originals, seed: int, resize: str) -> Reading:
-    """Return images (N, 32, 32, 3); the file's label 10 is the digit 0."""
-    arrays = []
-    for file in ABOUT.files:
-        path = originals.file(file)
+    """Return images (N, 32, 32, 3); the file's label 10 is the digit 0. Of an unverified copy
+    without the test file, a split is drawn by the seed."""
+    arrays, (train, test) = [], ABOUT.files
+    for path in filter(None, (originals.file(train), originals.if_there(test))):
         found = matfile.read(path, ("X", "y"), LARGEST)
         X, y = found["X"], found["y"].ravel()
         if X.dtype != np.uint8 or X.ndim != 4 or X.shape != (32, 32, 3, len(y)):
@@ -43,4 +43,7 @@ def read(originals: Originals, seed: int, resize: str) -> Reading:
         if len(y) == 0 or not np.isin(y, np.arange(1, 11)).all():
             raise DamagedFileError(f"{path}: expected labels from 1 to 10.")
         arrays += [X.transpose(3, 0, 1, 2), y.astype(np.int64) % 10]
-    return from_arrays(*arrays, tuple("0123456789"))
+    digits = tuple("0123456789")
+    if len(arrays) == 2:
+        return from_arrays_drawn(*arrays, digits, originals.name, seed)
+    return from_arrays(*arrays, digits)

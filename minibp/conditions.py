@@ -4,6 +4,7 @@ import re
 from dataclasses import dataclass
 from decimal import Decimal
 
+from minibp import usercode
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, get_rule, new_rule
 
@@ -72,6 +73,12 @@ class Condition:
     def learns_bn(self) -> bool:
         """Whether BN has learnable scale and shift."""
         return self.bn_affine == "on" or (self.bn_affine == "auto" and self._affine_in_the_paper)
+
+    @property
+    def files(self) -> dict[str, str]:
+        """The SHA-256 of each user's file that it names, by the path as given."""
+        place = usercode.split(self.feedback)
+        return {} if place is None else {place[0]: usercode.load(place[0]).sha256}
 
     def rule(self, sigma: float = 0.05) -> FeedbackRule:
         """Return the feedback rule, ready to use; `sigma` is RndF's standard deviation."""

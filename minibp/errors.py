@@ -2,6 +2,7 @@
 
 import difflib
 from collections.abc import Iterable
+from typing import Any
 
 
 class InputError(ValueError):
@@ -58,3 +59,16 @@ def printable(text: str) -> str:
     ('café', 'caf\\xe9')
     """
     return text.encode("utf-8", "surrogateescape").decode("utf-8", "backslashreplace")
+
+
+def differing(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Return what differs between two dicts, as "name was …, now …".
+
+    >>> differing({"a": 1, "b": 2}, {"a": 1, "b": 3})
+    ['b was 2, now 3']
+    """
+    return [
+        f"{name} was {before.get(name)!r}, now {now.get(name)!r}"
+        for name in {**before, **now}
+        if before.get(name) != now.get(name)
+    ]

@@ -1,8 +1,10 @@
 """Files that are whole or not there: a kill at any moment leaves the old one or the new one."""
 
 import contextlib
+import hashlib
 import json
 import os
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +12,7 @@ from typing import Any
 
 from minibp.errors import DamagedFileError
 
+LONGEST = 100  # bytes of a folder's readable name: file systems take 255
 FOLDER_VARIABLE = "MINIBP_DATA_DIR"
 
 
@@ -18,6 +21,24 @@ def cache_folder() -> Path:
     import pooch  # here, since it takes a third of a second
 
     return Path(os.environ.get(FOLDER_VARIABLE) or pooch.os_cache("minibp"))
+
+
+def folder_name(text: str) -> str:
+    """Return a folder's name for a text: readable, short, and of no other text.
+
+    >>> folder_name("frSF-25+BN Top"), folder_name("cifar10")
+    ('frSF-25+BN_Top', 'cifar10')
+    >>> folder_name("npz:a/b.npz"), folder_name("npz:a_b.npz")
+    ('npz_a_b.npz-8c0e668f', 'npz_a_b.npz-75ea5e6d')
+    """
+    plain = re.sub(r" (Top|Bottom)$", r"_\1", text)
+    name = re.sub(r"[^\w+.()=,-]+", "_", plain)
+    own = name == plain and not re.search(r"_(Top|Bottom)$|-[0-9a-f]{8}$|^\.*$", text)
+    if own and len(os.fsencode(name)) <= LONGEST:
+        return name
+    digest = hashlib.sha256(os.fsencode(text)).hexdigest()[:8]
+    short = name.encode("utf-8", "replace")[-LONGEST:].decode("utf-8", "ignore")
+    return f"{short.lstrip('_.')}-{digest}"
 
 
 def partial_name(path: Path) -> Path:

@@ -84,7 +84,7 @@ def conditions(*names: str) -> list[Condition]:
     return list(dict.fromkeys(c for table in tables(*names) for c in table.conditions))
 
 
-def published(dataset: str, condition: Condition) -> float | None:
+def published(dataset: str, condition: Condition | str) -> float | None:
     """Return the paper's error rate in %, or None if it has none for that data set and condition.
 
     >>> published("mnist", Condition.parse("uSF"))

@@ -1,9 +1,19 @@
 """Pictures of an experiment."""
 
+import contextlib
 import io
+import os
 from typing import Any
 
-from matplotlib.figure import Figure
+# A picture in a file needs no backend: so a MPLBACKEND that names none shall not end the import.
+backend = os.environ.pop("MPLBACKEND", None)
+import matplotlib  # noqa: E402
+from matplotlib.figure import Figure  # noqa: E402
+
+if backend is not None:
+    os.environ["MPLBACKEND"] = backend
+    with contextlib.suppress(ValueError):
+        matplotlib.rcParams["backend"] = backend
 
 
 def learning_curves(record: dict[str, Any]) -> bytes:

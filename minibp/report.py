@@ -11,8 +11,7 @@ from typing import Any
 
 from minibp import paper
 from minibp.claims import judge
-from minibp.conditions import Condition
-from minibp.tables import cells, datasets_of, render
+from minibp.tables import cells, condition_of, datasets_of, render
 
 TEMPLATE = Path(__file__).with_name("report.html")
 VANISHED = 1e-12  # of a norm
@@ -123,7 +122,7 @@ def _gradients(rate: dict[str, Any]) -> str:
 
 
 def _published(record: dict[str, Any]) -> float | None:
-    return paper.published(record["dataset"], Condition.parse(record["condition"]))
+    return paper.published(record["dataset"], condition_of(record["condition"]))
 
 
 def _short(value: float | None) -> float | None:

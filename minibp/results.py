@@ -1,7 +1,9 @@
 """Scores of an experiment, and its record in words."""
 
+import contextlib
 import importlib.metadata
 import platform
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +12,11 @@ import numpy as np
 import scipy
 
 from minibp.device import has_numba
-from minibp.errors import InputError
+from minibp.errors import DamagedFileError, InputError
 from minibp.files import read_json
+
+RECORD = {"dataset", "condition", "seed", "settings", "finished", "best_error", "rates"}
+RUN = {"factor", "rate", "history"}  # of a single run within an experiment
 
 
 def score(rates: list[dict[str, Any]]) -> dict[str, Any]:
@@ -64,15 +69,22 @@ def run_record(
 def read(folder: Path | str) -> list[dict[str, Any]]:
     """Return the records of all experiments in a folder and below it, in the order of their paths.
 
-    A record is what run.json of scripts/train.py and scripts/sweep.py holds, and its `folder`.
-    Raises InputError where there are none.
+    A record is what run.json of scripts/train.py and scripts/sweep.py holds, and its `folder`. A
+    run.json that is no such record is left out, with a warning. Raises InputError where there are
+    none.
     """
     folder = Path(folder)
     records = []
     for path in sorted(folder.rglob("run.json")):
-        record = read_json(path)
-        if "condition" in record:  # and no single run's
+        try:
+            record = read_json(path)
+        except DamagedFileError as error:
+            warnings.warn(f"left out: {error}", stacklevel=2)
+            continue
+        if isinstance(record, dict) and record.keys() >= RECORD:
             records.append(record | {"folder": str(path.parent)})
+        elif not (isinstance(record, dict) and record.keys() >= RUN):
+            warnings.warn(f"left out: {path} is no record of an experiment.", stacklevel=2)
     if not records:
         raise InputError(f"{folder} holds no experiments (run.json of train.py or sweep.py).")
     return records
@@ -142,4 +154,14 @@ def versions() -> dict[str, str]:
         "scipy": scipy.__version__,
         "h5py": h5py.__version__,
         "machine": platform.machine(),
+        "processor": _processor(),
     }
+
+
+def _processor() -> str:
+    """Return the processor's name, as far as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text().splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()

@@ -13,6 +13,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
+from minibp import console
 from minibp.conditions import Condition
 from minibp.device import KERNELS, Device, get_device, has_numba
 from minibp.errors import InputError
@@ -234,4 +235,4 @@ def _tell(name: str, report: Report, verbose: bool) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

@@ -8,10 +8,10 @@ with a checkpoint goes on from it, one whose folder is locked is being done by s
 import contextlib
 import fcntl
 import os
-import re
 import threading
 import time
 import traceback
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -22,9 +22,10 @@ from threadpoolctl import threadpool_limits
 
 from minibp.data import Data
 from minibp.device import Device, get_device
-from minibp.errors import InputError
-from minibp.experiment import Experiment, Listener, collect, differences, do_run, prepare
-from minibp.files import read_json, write_json
+from minibp.errors import DamagedFileError, InputError
+from minibp.experiment import Experiment, Listener, collect, do_run, prepare
+from minibp.files import folder_name, read_json, write_json
+from minibp.identity import differences
 
 Loader = Callable[..., Data]
 LOADING = threading.Lock()
@@ -36,14 +37,24 @@ HEAD = "experiment.json"  # what an experiment is, in its folder from its first 
 
 @dataclass(frozen=True)
 class Source:
-    """Where a data set comes from: what its loader is called with, besides its name."""
+    """Where a data set comes from: what its loader is called with, besides its name.
+
+    sha256  the data's checksum, if it is known what it should be
+    """
 
     name: str
     options: tuple[tuple[str, Any], ...] = ()
+    sha256: str | None = None
 
     def load(self, loader: Loader) -> Data:
-        """Return the data."""
-        return loader(self.name, **dict(self.options))
+        """Return the data; raise InputError if it is other data than it should be."""
+        data = loader(self.name, **dict(self.options))
+        if self.sha256 not in (None, data.sha256):
+            raise InputError(
+                f"data set {self.name!r} has changed since the sweep began: its SHA-256 was "
+                f"{self.sha256}, now {data.sha256}."
+            )
+        return data
 
 
 @dataclass(frozen=True)
@@ -72,8 +83,13 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether its record is there."""
-        return (self.place / "run.json").exists()
+        """Whether its record is there, and not cut off."""
+        try:
+            with open(self.place / "run.json", "rb") as file:
+                file.seek(-2, os.SEEK_END)
+                return file.read() == b"}\n"
+        except OSError:
+            return False
 
 
 @dataclass
@@ -98,12 +114,20 @@ def jobs_of(experiments: Sequence[tuple[Experiment, Source]], folder: Path) -> l
 def folder_of(experiment: Experiment, folder: Path) -> Path:
     """Return an experiment's folder below a sweep's.
 
+    A rule that a user has moved stays in the folder where it was run.
+
     >>> from minibp.conditions import Condition
     >>> folder_of(Experiment("digits", "mnist", Condition.parse("frSF-25+BN Top")), Path("runs"))
     PosixPath('runs/digits/frSF-25+BN_Top/seed0')
     """
     words = (experiment.dataset, str(experiment.condition), f"seed{experiment.seed}")
-    return folder.joinpath(*(re.sub(r"[^\w+.()-]+", "_", word) for word in words))
+    place = folder.joinpath(*map(folder_name, words))
+    if experiment.condition.files and not place.exists():
+        for path in sorted(place.parent.parent.glob(f"*/{place.name}/{HEAD}")):
+            head = read_json(path)
+            if not differences(head, experiment.identity() | {"data_sha256": head["data_sha256"]}):
+                return path.parent
+    return place
 
 
 def work(job: Job, loader: Loader, how: How, listener: Listener | None = None) -> Outcome:
@@ -142,9 +166,7 @@ def _do(job: Job, loader: Loader, how: How, listener: Listener | None) -> None:
         head, _ = prepare(experiment, _loaded(job.source, loader), device)
         data = _part(job.source, loader, *part)
     _agree(job.folder, head)
-    factor, schedule = next(rest for name, *rest in experiment.runs() if name == job.run)
-    plan = experiment.plan(factor, schedule)
-    do_run(job.place, plan, factor, data, device, listener=listener)
+    do_run(job.folder, job.run, experiment, head, data, device, listener=listener)
 
 
 def _device(how: How) -> Device:
@@ -170,9 +192,21 @@ def tidy(job: Job, how: How) -> None:
     kill left behind."""
     leftovers = [*job.place.glob(".*.part"), *job.place.glob("error.json")]
     if not how.keep_weights:
-        leftovers += job.place.glob("checkpoint*.h5")
+        leftovers += [*job.place.glob("checkpoint*.h5"), *job.place.glob("history.jsonl")]
     for path in leftovers:
         path.unlink(missing_ok=True)
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether an experiment's record is there, whole, and says that all runs are done."""
+    try:
+        return read_json(folder / "run.json")["finished"]
+    except FileNotFoundError:
+        return False
+    except (DamagedFileError, KeyError, TypeError) as error:
+        path = folder / "run.json"
+        warnings.warn(f"{path} is no record ({error}): it is written anew.", stacklevel=2)
+        return False
 
 
 @lru_cache(maxsize=4)
@@ -262,15 +296,14 @@ class Sweep:
         """Write an experiment's record from those of its runs."""
         for name in (HEAD, "run.json"):  # the latter where train.py, too, was at work
             if (job.folder / name).exists():
-                head = read_json(job.folder / name)
-                collect(job.experiment, head, job.folder)
-                return
+                with contextlib.suppress(DamagedFileError):  # then the other one has it
+                    collect(job.experiment, read_json(job.folder / name), job.folder)
+                    return
 
     def finish(self) -> None:
         """Bring every record up to date, and remove what kills left in finished runs."""
         for job in {job.folder: job for job in self.jobs if job.done}.values():
-            written = job.folder / "run.json"
-            if not written.exists() or not read_json(written)["finished"]:
+            if not is_finished(job.folder):
                 self.record(job)
         for job in self.jobs:
             if job.done and len(list(job.place.iterdir())) > 2:  # run.json and lock

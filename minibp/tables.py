@@ -57,7 +57,13 @@ class Cell:
         return text + ("×" if self.exploded else "")
 
 
-Cells = dict[tuple[str, Condition], Cell]
+Cells = dict[tuple[str, Condition | str], Cell]
+
+
+def condition_of(text: str) -> Condition | str:
+    """Return the condition of a record; of a rule in a user's file the text, for the file need not
+    be here any more, and is none of the paper's."""
+    return text if ".py:" in text else Condition.parse(text)
 
 
 def cells(records: Iterable[dict[str, Any]]) -> Cells:
@@ -65,25 +71,43 @@ def cells(records: Iterable[dict[str, Any]]) -> Cells:
     for a minimum over some of the rates is none over all.
 
     Raises InputError for two experiments of one condition and seed, and for experiments on one data
-    set with different settings: they are no sample of the same.
+    set with different settings, other data under its name, or another text of one rule's file: they
+    are no sample of the same.
     """
-    seen: dict[tuple, dict[str, Any]] = {}
-    for record in records:
-        dataset, settings = record["dataset"], record.get("settings")
-        for key in ((dataset, record["condition"], record["seed"]), (dataset,)):
-            other = seen.setdefault(key, record)
-            if other is not record and (len(key) == 3 or other.get("settings") != settings):
-                raise InputError(
-                    f"{other.get('folder')} and {record.get('folder')} are experiments on "
-                    f"{dataset} with different settings, or the same twice: give the folder of one "
-                    "grid."
-                )
-    groups: dict[tuple[str, Condition], list[dict[str, Any]]] = {}
+    _check_one_grid(records)
+    groups: dict[tuple[str, Condition | str], list[dict[str, Any]]] = {}
     for record in records:
         if record["finished"]:
-            key = (record["dataset"], Condition.parse(record["condition"]))
+            key = (record["dataset"], condition_of(record["condition"]))
             groups.setdefault(key, []).append(record)
     return {key: _cell(group) for key, group in groups.items()}
+
+
+def _check_one_grid(records: Iterable[dict[str, Any]]) -> None:
+    first: dict[tuple, dict[str, Any]] = {}
+    for record in records:
+        dataset, condition = record["dataset"], record["condition"]
+        same = {
+            (dataset,): ("settings", "data_sha256"),
+            (dataset, condition): ("files",),
+            (dataset, condition, record["seed"]): (),
+        }
+        for key, names in same.items():
+            other = first.setdefault(key, record)
+            if other is record:
+                continue
+            differs = [name for name in names if other.get(name) != record.get(name)]
+            if differs or not names:
+                what = {
+                    "settings": "different settings",
+                    "data_sha256": "different data of one name",
+                    "files": "different texts of the rule's file",
+                }
+                raise InputError(
+                    f"{other.get('folder')} and {record.get('folder')} are experiments on {dataset}"
+                    f" with {' and '.join(map(what.get, differs)) or 'one condition and seed'}: "
+                    "give the folder of one grid."
+                )
 
 
 def _cell(records: list[dict[str, Any]]) -> Cell:

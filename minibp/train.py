@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -11,8 +12,9 @@ from minibp import metrics, preprocess
 from minibp.conditions import Condition
 from minibp.data import Data
 from minibp.device import Array, Device, get_device
-from minibp.errors import InputError
+from minibp.errors import InputError, differing
 from minibp.feed import SHARE, Feed, HostFeed, ResidentFeed, bytes_on_device
+from minibp.layers import BatchNorm, Linear
 from minibp.losses import softmax_cross_entropy
 from minibp.models import build_network, input_shape
 from minibp.network import Network
@@ -94,6 +96,7 @@ class Run:
         self.network = build_network(
             plan.network, data.classes, plan.condition, self.device, plan.seed, plan.dtype, settings
         )
+        self._check_batches()
         self.network.fuse()
         self.optimizer = build_optimizer(self.network, plan.condition, plan.rate, settings)
         self.streams = Streams(plan.seed)
@@ -170,7 +173,11 @@ class Run:
         return arrays, meta
 
     def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
-        """Go on from a `state`, as if there had been no break."""
+        """Go on from a `state`, as if there had been no break.
+
+        Raises InputError for the state of another network.
+        """
+        self._check_state(arrays)
         layers = {layer.name: layer for layer in self.network.layers}
         for path, host in arrays.items():
             kind, layer_name, name = path.split("/")
@@ -186,6 +193,31 @@ class Run:
         self.network.updates = meta["updates"]
         self.network.apply_rule()
         self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
+
+    def _check_state(self, arrays: dict[str, np.ndarray]) -> None:
+        shapes = [
+            {name: array.shape for name, array in found.items() if not name.startswith("moments/")}
+            for found in (arrays, self.state()[0])
+        ]
+        changes = differing(*shapes)
+        if changes:
+            raise InputError(f"this is the state of another network: {'; '.join(changes[:5])}.")
+
+    def _check_batches(self) -> None:
+        """Raise InputError if an epoch has a batch that BN of vectors cannot normalize."""
+        layers, n = self.network.layers, len(self.data.y_train)
+        bn = any(
+            isinstance(after, BatchNorm) and isinstance(layer, Linear)
+            for layer, after in pairwise(layers)
+        )
+        for epoch in range(1, self.plan.epochs + 1):
+            size, count = self.plan.batch_schedule.at(epoch), self.steps_per_epoch(epoch)
+            if bn and min(size, n - (count - 1) * size) == 1:
+                raise InputError(
+                    f"{n} training samples in batches of {size} leave a last one of 1, which Batch "
+                    "Normalization would make 0. Choose another batch size, or leave it out with "
+                    "--set last_batch=drop."
+                )
 
     def _make_feeds(self) -> dict[str, Feed]:
         """Return where the samples of each part come from: a GPU's memory where they fit."""

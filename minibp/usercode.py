@@ -77,6 +77,8 @@ def named(what: str) -> Iterator[None]:
 
 def _words(error: BaseException) -> str:
     text = str(error)
+    if isinstance(error, InputError):
+        return text
     return f"{type(error).__name__}{f': {text}' if text else ''}"
 
 
@@ -134,7 +136,7 @@ def _execute(path: Path, texts: dict[str, bytes], sha256: str) -> ModuleType:
             raise
         except BaseException as error:  # SystemExit, too: it would end the caller
             del sys.modules[name]
-            where = _where(error, {str(path)})
+            where = "" if isinstance(error, InputError) else _where(error, {str(path)})
             raise InputError(f"{path} cannot be loaded: {where}{_words(error)}") from error
     return module
 

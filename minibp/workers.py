@@ -3,6 +3,7 @@
 import concurrent.futures
 import contextlib
 import logging
+import re
 import signal
 import threading
 import time
@@ -122,6 +123,8 @@ def run_on_cluster(
                     f"the cluster on this machine broke down ({error}); the same command goes on."
                 ) from error
         return
+    if not re.fullmatch(r"\w+://.+:\d+", address):
+        raise InputError(f"no scheduler's address {address!r}: expected tcp://HOST:PORT.")
     lost, found = None, False
     while sweep.left:
         try:

@@ -18,6 +18,7 @@ from pathlib import Path
 import numpy as np
 from workload import CLASSES, batch_of, step_flop
 
+from minibp import console
 from minibp.conditions import Condition
 from minibp.device import KERNELS, Device, get_device
 from minibp.errors import InputError, unknown
@@ -389,4 +390,4 @@ def _has(module: str) -> bool:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

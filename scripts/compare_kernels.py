@@ -23,6 +23,7 @@ import numpy as np
 from minibp_datasets import registry
 from tqdm import tqdm
 
+from minibp import console
 from minibp.conditions import Condition
 from minibp.device import DTYPES, Device, get_device
 from minibp.errors import InputError
@@ -233,4 +234,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

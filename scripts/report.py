@@ -7,7 +7,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from minibp import results
+from minibp import console, results
 from minibp.errors import InputError
 from minibp.files import write_atomically
 from minibp.report import report
@@ -42,4 +42,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

@@ -9,6 +9,7 @@ about how long it takes.
 """
 
 import argparse
+import contextlib
 import dataclasses
 import itertools
 import sys
@@ -17,15 +18,17 @@ import warnings
 from pathlib import Path
 
 from minibp_datasets import registry
+from minibp_datasets.folder import why_none_fits
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from minibp import paper
+from minibp import console, paper
 from minibp.conditions import Condition
-from minibp.device import KERNELS, available_cores, get_device
-from minibp.errors import InputError
-from minibp.experiment import Experiment, differences
+from minibp.device import KERNELS, Device, available_cores, get_device
+from minibp.errors import DamagedFileError, InputError
+from minibp.experiment import Experiment
 from minibp.files import read_json
+from minibp.identity import differences
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.settings import Settings, changes_of
 from minibp.sweep import HEAD, How, Job, Source, Sweep, folder_of, jobs_of
@@ -161,8 +164,10 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
     found = []
     for source in sources_of(args):
         data = source.load(registry.load)
+        source = dataclasses.replace(source, sha256=data.sha256)
         if data.network is None:
-            raise InputError(f"no network of Table 1 fits data set {source.name!r}.")
+            shape = data.X_train.shape[1:]
+            raise InputError(f"data set {source.name!r}: {why_none_fits(shape)}")
         data.reduced(args.train_limit, args.holdout, 0)  # raises before any work is begun
         for condition, seed in itertools.product(conditions, range(args.seeds)):
             experiment = Experiment(
@@ -263,7 +268,7 @@ class Display:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = build_parser().parse_args(argv)
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = console.one_line
     args.out = args.out.absolute()  # workers may have other working folders
     how = How(args.device, args.kernels, args.threads, args.keep_weights)
     try:
@@ -278,9 +283,7 @@ def main(argv: list[str] | None = None) -> int:
             dry_run(sweep, max(1, workers), how)
             return 0
         if device is not None and sweep.left:
-            job = next(iter(sweep.left.values()))
-            plan = job.experiment.plan(*job.experiment.runs()[0][1:])
-            compile_kernels(plan, device, lambda: print("compiling …", file=sys.stderr))
+            compile_one(sweep, device)
         args.out.mkdir(parents=True, exist_ok=True)
         display, start = Display(sweep, args.quiet), time.perf_counter()
         if workers == 0 and not args.scheduler:
@@ -305,16 +308,26 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if progress.failed else 0
 
 
+def compile_one(sweep: Sweep, device: Device) -> None:
+    """Compile the kernels here, before the workers need them, by the first run that can be set up;
+    what is wrong with the others is told when it is their turn."""
+    for job in {job.folder: job for job in sweep.left.values()}.values():
+        plan = job.experiment.plan(*job.experiment.runs()[0][1:])
+        with contextlib.suppress(InputError):
+            compile_kernels(plan, device, lambda: print("compiling …", file=sys.stderr))
+            return
+
+
 def check(folder: Path, experiments: list[tuple[Experiment, Source]]) -> None:
-    """Raise InputError if the folder has experiments of these names with other settings."""
+    """Raise InputError if the folder has experiments of these names with other settings, on other
+    data, or by another text of a user's file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file: choose a folder.")
-    for experiment, _ in experiments:
+    for experiment, source in experiments:
         place = folder_of(experiment, folder)
-        written = next((p for p in (place / HEAD, place / "run.json") if p.exists()), None)
-        if written is not None:
-            before = read_json(written)
-            now = experiment.identity() | {"data_sha256": before["data_sha256"]}
+        before = head_of(place)
+        if before is not None:
+            now = experiment.identity() | {"data_sha256": source.sha256}
             changes = differences(before, now)
             if changes:
                 raise InputError(
@@ -323,5 +336,17 @@ def check(folder: Path, experiments: list[tuple[Experiment, Source]]) -> None:
                 )
 
 
+def head_of(place: Path) -> dict | None:
+    """Return what says which experiment a folder holds, or None."""
+    for path in (place / HEAD, place / "run.json"):
+        try:
+            return read_json(path)
+        except FileNotFoundError:
+            continue
+        except DamagedFileError as error:
+            print(f"warning: {error} It is written anew.", file=sys.stderr)
+    return None
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

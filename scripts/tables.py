@@ -10,7 +10,7 @@ import csv
 import sys
 from pathlib import Path
 
-from minibp import results
+from minibp import console, results
 from minibp.claims import judge
 from minibp.errors import InputError
 from minibp.tables import cells, datasets_of, render
@@ -79,4 +79,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

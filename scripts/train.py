@@ -8,21 +8,23 @@ a picture (curves.png) are left in a folder below runs/.
 
 import argparse
 import dataclasses
-import re
+import errno
 import sys
 import warnings
 from pathlib import Path
 
 from minibp_datasets import registry
+from minibp_datasets.folder import why_none_fits
 from tqdm import tqdm
 
-from minibp import results
+from minibp import console, results
 from minibp.conditions import Condition
 from minibp.device import KERNELS, get_device, has_numba
-from minibp.errors import InputError
-from minibp.experiment import Experiment, Listener, differences, run_experiment
+from minibp.errors import DamagedFileError, InputError
+from minibp.experiment import Experiment, Listener, run_experiment
 from minibp.feedback import RULES
-from minibp.files import read_json
+from minibp.files import folder_name, read_json
+from minibp.identity import differences
 from minibp.models import NETWORKS, input_shape
 from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.settings import Settings, changes_of
@@ -258,19 +260,28 @@ def choose_folder(experiment: Experiment, resume: bool) -> Path:
     """Return a new folder below runs/; with `resume`, the newest of this experiment if any."""
     dataset = registry.short(experiment.dataset)
     name = f"{dataset}-{experiment.condition}-seed{experiment.seed}"
-    first = Path("runs") / re.sub(r"[^\w+.()-]+", "_", name)
+    first = Path("runs") / folder_name(name)
     folders = [first]
     while folders[-1].exists():
         folders.append(first.with_name(f"{first.name}-{len(folders) + 1}"))
     if resume:
         for folder in reversed(folders[:-1]):
-            written = folder / "run.json"
-            if written.exists():
-                before = read_json(written)
-                now = experiment.identity() | {"data_sha256": before["data_sha256"]}
-                if not differences(before, now):
-                    return folder
+            if _may_hold(folder, experiment):
+                return folder
     return folders[-1]
+
+
+def _may_hold(folder: Path, experiment: Experiment) -> bool:
+    """Return whether a folder's record is of an experiment, or too damaged to tell: then the
+    records of its runs are asked."""
+    try:
+        before = read_json(folder / "run.json")
+        now = experiment.identity() | {"data_sha256": before["data_sha256"]}
+        return not differences(before, now)
+    except DamagedFileError:
+        return True
+    except (OSError, KeyError, TypeError):  # no record, or one of something else
+        return False
 
 
 class Progress(Listener):
@@ -345,7 +356,7 @@ def print_report(record: dict, folder: Path) -> None:
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; return the exit status."""
     args = build_parser().parse_args(argv)
-    warnings.showwarning = lambda message, *_, **__: print(f"warning: {message}", file=sys.stderr)
+    warnings.showwarning = console.one_line
     folder = args.out
     try:
         if args.network is not None:
@@ -366,12 +377,11 @@ def main(argv: list[str] | None = None) -> int:
         )
         network = args.network or data.network
         if network is None:
-            raise InputError(
-                f"no network of Table 1 is made for inputs of shape {data.X_train.shape[1:]}: "
-                f"choose one with --network ({', '.join(NETWORKS)})."
-            )
+            raise InputError(why_none_fits(data.X_train.shape[1:]))
         experiment = experiment_of(args, network)
         folder = args.out or choose_folder(experiment, args.resume)
+        if args.resume and not folder.exists():
+            print(f"note: nothing to resume in {folder}: the runs begin anew.", file=sys.stderr)
         record = run_experiment(
             experiment,
             data,
@@ -388,11 +398,13 @@ def main(argv: list[str] | None = None) -> int:
         print(f"\ninterrupted; to go on: {again}")
         return 130
     except OSError as error:
-        kept = (
-            ". What was finished is kept; when there is room again, go on with the same command "
-            f"and --out {folder} --resume"
+        full = error.errno in (errno.ENOSPC, errno.EDQUOT)
+        when = "when there is room again" if full else "once that is mended"
+        again = (
+            f". What was finished is kept; {when}, go on with the same command and --out {folder} "
+            "--resume"
         )
-        print(f"error: {error}{kept if folder else ''}", file=sys.stderr)
+        print(f"error: {error}{again if folder else ''}", file=sys.stderr)
         return 1
     if not args.quiet:
         print_report(record, folder)
@@ -404,4 +416,4 @@ def main(argv: list[str] | None = None) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(console.run(main))

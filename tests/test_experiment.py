@@ -1,3 +1,5 @@
+import contextlib
+import dataclasses
 import json
 import os
 import signal
@@ -8,11 +10,14 @@ import time
 import numpy as np
 import pytest
 
-from minibp import Condition, Settings, checkpoint, results
+from minibp import Condition, Settings, checkpoint, get_device, results
 from minibp.data import Data
-from minibp.errors import DamagedFileError, InputError
+from minibp.errors import InputError
 from minibp.experiment import Experiment, Listener, run_experiment
 from minibp.files import read_json, write_json
+from minibp.identity import differences
+from minibp.schedule import BatchSchedule
+from minibp.train import Run
 
 
 @pytest.fixture(scope="session")
@@ -42,6 +47,7 @@ def test_the_folder_and_the_record(toy, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out" / "rate-1").iterdir()) == [
         "checkpoint-previous.h5",
         "checkpoint.h5",
+        "history.jsonl",
         "run.json",
     ]
     written = read_json(tmp_path / "out" / "run.json")
@@ -203,8 +209,112 @@ def test_folders_with_other_things_are_refused(toy, tmp_path):
         run_experiment(experiment(), toy, tmp_path / "thesis.tex")
     (tmp_path / "run").mkdir()
     (tmp_path / "run" / "run.json").write_text("{")
-    with pytest.raises(DamagedFileError, match="not valid JSON"):
-        run_experiment(experiment(), toy, tmp_path / "run", resume=True)
+    with pytest.raises(InputError, match=r"not valid JSON.*--resume goes on"):
+        run_experiment(experiment(), toy, tmp_path / "run")
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]"])
+def test_a_damaged_record_is_written_anew_from_the_runs_own(toy, tmp_path, text):
+    whole = run_experiment(experiment(), toy, tmp_path)
+    path = tmp_path / "run.json"
+    path.unlink() if text is None else path.write_text(text)
+    with pytest.raises(InputError, match="--resume"):
+        run_experiment(experiment(), toy, tmp_path)
+    with contextlib.nullcontext() if text is None else pytest.warns(UserWarning, match="anew"):
+        record = run_experiment(experiment(), toy, tmp_path, resume=True, listener=Cut(1))
+    assert record == json.loads(json.dumps(whole))
+    assert read_json(path) == record
+
+
+def test_a_damaged_record_of_a_run_is_made_anew_from_its_checkpoint(toy, tmp_path):
+    whole = run_experiment(experiment(), toy, tmp_path)
+    (tmp_path / "rate-1" / "run.json").write_text("{")
+    with pytest.warns(UserWarning, match="rate-1/run.json is no record of a run"):
+        record = run_experiment(experiment(), toy, tmp_path, resume=True, listener=Cut(1))
+    assert comparable(record) == json.loads(json.dumps(comparable(whole)))
+
+
+@pytest.mark.parametrize("name", ["checkpoint.h5", "run.json"])
+def test_what_another_rate_left_is_not_gone_on_with(toy, tmp_path, name):
+    run_experiment(experiment(), toy, tmp_path)
+    for place in ("rate-0.1/run.json", "rate-1/run.json")[: 1 + (name == "run.json")]:
+        (tmp_path / place).rename(tmp_path / "rate-0.1" / "kept.json")
+    if name == "run.json":
+        (tmp_path / "rate-0.1" / "kept.json").rename(tmp_path / "rate-0.1" / "run.json")
+    else:
+        (tmp_path / "rate-1" / name).replace(tmp_path / "rate-0.1" / name)
+    with pytest.raises(InputError, match=rf"{name} is another run's: rate_factor was 1.0, now 0.1"):
+        run_experiment(experiment(), toy, tmp_path, resume=True)
+
+
+def test_the_state_of_another_network_is_an_error(toy, tmp_path):
+    run_experiment(experiment(rate_factors=[1]), toy, tmp_path)
+    arrays, meta = checkpoint.load(tmp_path / "rate-1" / "checkpoint.h5")
+    meta = {"updates": 1, "history": [], "diverged_epoch": None}
+    run = Run(experiment("BN").plan(1, BatchSchedule(20)), toy)
+    with pytest.raises(InputError, match="the state of another network: feedback/conv1/M was"):
+        run.restore(arrays, meta)
+
+
+def test_rates_that_agree_to_six_digits_have_runs_of_their_own(toy, tmp_path):
+    factors = (1.0000001, 1.0, 12345.678, 12345.681)
+    names = [name for name, *_ in experiment(rate_factors=factors).runs()]
+    assert names == ["rate-1.0000001", "rate-1", "rate-12345.678", "rate-12345.681"]
+
+
+RULE = """from minibp.feedback import FeedbackRule
+
+class R(FeedbackRule):
+    def V(self, W): return """
+
+
+def test_a_rule_is_what_its_text_is(toy, tmp_path):
+    rule, moved, out = tmp_path / "rule.py", tmp_path / "elsewhere.py", tmp_path / "out"
+    rule.write_text(RULE + "+W")
+    head = f"{rule}:R"
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(experiment(head), toy, out, listener=Cut(3))
+    moved.write_text(RULE + "+W")
+    run_experiment(experiment(f"{moved}:R"), toy, out, resume=True)
+    rule.write_text(RULE + "-W")
+    with pytest.raises(
+        InputError, match=r"rule's text was .*elsewhere\.py of SHA-256 .*, now .*rule"
+    ):
+        run_experiment(experiment(head), toy, out, resume=True)
+
+
+def test_a_record_from_before_the_texts_were_kept_is_of_the_same_rule(toy, tmp_path):
+    rule = tmp_path / "rule.py"
+    rule.write_text(RULE + "+W")
+    now = experiment(f"{rule}:R").identity()
+    before = {name: value for name, value in now.items() if name != "files"}
+    assert not differences(before, now)
+    assert differences(before | {"condition": "BN"}, now)
+
+
+def test_the_record_says_what_each_epoch_was_computed_with(toy, tmp_path):
+    plan = experiment(rate_factors=[1], epochs=3)
+    one, two = get_device("cpu", "plain", 1), get_device("cpu", "plain", 2)
+    with pytest.raises(KeyboardInterrupt):
+        run_experiment(plan, toy, tmp_path, device=one, listener=Cut(3))
+    with pytest.warns(UserWarning, match="from epoch 2 with other means: threads was 1, now 2"):
+        record = run_experiment(plan, toy, tmp_path, device=two, resume=True)
+    computed = record["rates"][0]["computed"]
+    parts = [(part["from_epoch"], part["device"]["threads"]) for part in computed]
+    assert parts == [(1, 1), (2, 2)]
+
+
+def test_a_last_batch_of_one_is_an_error_for_bn_before_any_work(toy, tmp_path):
+    with pytest.raises(InputError, match=r"batches of 13.*a last one of 1.*last_batch=drop"):
+        run_experiment(experiment(batch_size=13), toy, tmp_path / "out")
+    run_experiment(
+        experiment("SGD", batch_size=13, rate_factors=[1], epochs=1), toy, tmp_path / "a"
+    )
+    settings = Settings(bn_batches=2, last_batch="drop")
+    plan = dataclasses.replace(
+        experiment(batch_size=13, rate_factors=[1], epochs=1), settings=settings
+    )
+    run_experiment(plan, toy, tmp_path / "b")
 
 
 @pytest.mark.parametrize(

@@ -251,9 +251,9 @@ def test_two_sweeps_on_one_folder_do_each_run_once(tmp_path, monkeypatch):
     begun = []
     do_run = module.do_run
 
-    def counted(place, *arguments, **options):
-        begun.append(place)
-        return do_run(place, *arguments, **options)
+    def counted(folder, name, *arguments, **options):
+        begun.append(folder / name)
+        return do_run(folder, name, *arguments, **options)
 
     monkeypatch.setattr(module, "do_run", counted)
     both = [sweep(tmp_path), sweep(tmp_path)]

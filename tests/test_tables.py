@@ -60,11 +60,19 @@ def test_the_papers_colours():
 
 
 def test_other_experiments_are_not_averaged():
-    for records in (
-        [record("SGD", 1.0), record("SGD", 2.0)],
-        [record("SGD", 1.0) | {"settings": {"epochs": k}, "seed": k} for k in (1, 2)],
+    def seeds(**changes):
+        return [
+            record("SGD", 1.0) | {"seed": k} | {name: values[k] for name, values in changes.items()}
+            for k in (0, 1)
+        ]
+
+    for records, match in (
+        ([record("SGD", 1.0), record("SGD", 2.0)], "with one condition and seed"),
+        (seeds(settings=[{"epochs": 1}, {"epochs": 2}]), "with different settings"),
+        (seeds(data_sha256=["ab", "cd"]), "with different data of one name"),
+        (seeds(files=[{"rule.py": "ab"}, {"rule.py": "cd"}]), "different texts of the rule's file"),
     ):
-        with pytest.raises(InputError, match="different settings, or the same twice"):
+        with pytest.raises(InputError, match=match):
             cells(records)
 
 

@@ -1,10 +1,12 @@
 """Each of the fifteen data sets from its miniature: by folder and by download, into the cache."""
 
 import contextlib
+import errno
 import functools
 import http.server
 import io
 import os
+import tarfile
 import threading
 from pathlib import Path
 
@@ -291,7 +293,57 @@ def test_other_images_beside_a_list_are_not_its(folder, monkeypatch):
 def test_one_file_is_not_both_parts(folder, monkeypatch):
     miniatures.make("svhn", folder, monkeypatch)
     with pytest.raises(InputError, match="is one file of several"):
-        load("svhn-x", folder / "train_32x32.mat", unverified=True)
+        load("svhn", folder / "train_32x32.mat")
+    (folder / "train_32x32.mat").rename(folder / "mine.mat")
+    with pytest.raises(InputError, match="is one file of several"):
+        load("svhn-x", folder / "mine.mat", unverified=True)
+
+
+LACKING = {  # what cannot be had, or not from everybody
+    "mnist": ["t10k-images-idx3-ubyte.gz", "t10k-labels-idx1-ubyte.gz"],
+    "svhn": ["test_32x32.mat"],
+    "flowers17": ["datasplits.mat"],
+    "flowers102": ["setid.mat"],
+    "indoor67": ["TestImages.txt"],
+}
+
+
+@pytest.mark.parametrize("name", LACKING)
+def test_a_copy_without_its_test_part_is_split_by_the_seed(name, folder, monkeypatch):
+    train, _ = miniatures.make(name, folder, monkeypatch)
+    for file in LACKING[name]:
+        (folder / file).unlink()
+    if name.startswith(("flowers", "indoor")):  # an archive beside other things is to be unpacked
+        path = folder / registry.about(name).files[0].name
+        with tarfile.open(path) as file:
+            file.extractall(folder, filter="data")
+        path.unlink()
+    with pytest.raises(InputError):
+        load(name, folder)
+    first, same, other = (
+        load(f"{name}-mine", folder, unverified=True, seed=seed) for seed in (0, 0, 1)
+    )
+    sizes = len(first.y_train), len(first.y_test)
+    assert f"without its published split: {sizes[0]}/{sizes[1]} drawn by seed 0" in first.note
+    assert first.note.startswith(f"{name}-mine: an unverified copy or part of")
+    assert sizes[0] >= sizes[1] > 0
+    assert sum(sizes) >= train
+    assert first.sha256 == same.sha256 != other.sha256
+
+
+def test_stl10_without_its_test_files(tmp_path, monkeypatch):
+    place = tmp_path / "stl10_binary"
+    place.mkdir()
+    labels = np.arange(20) % 10 + 1
+    pixels = (20 * labels).astype(np.uint8).repeat(3 * 96 * 96)
+    (place / "train_X.bin").write_bytes(pixels.tobytes())
+    (place / "train_y.bin").write_bytes(labels.astype(np.uint8).tobytes())
+    for where in (place, tmp_path):
+        data = load("stl10-mine", where, unverified=True)
+        assert (len(data.y_train), len(data.y_test)) == (10, 10)
+        assert "without its published split: 10/10 drawn by seed 0" in data.note
+        for X, y in ((data.X_train, data.y_train), (data.X_test, data.y_test)):
+            assert (X[:, 60, 60, 0] == 20 * (y + 1)).all()
 
 
 def test_a_batch_twice(folder):
@@ -371,3 +423,23 @@ def test_the_real_jpeg_copy_of_cifar10():
     mean = data.X_train.mean(axis=(0, 1, 2)) / 255
     np.testing.assert_allclose(mean, (0.4914, 0.4822, 0.4465), atol=0.001)
     assert "lossy (JPEG)" in data.note
+
+
+def test_the_data_folder_is_a_file(tmp_path, monkeypatch, folder):
+    (tmp_path / "file").write_bytes(b"")
+    monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path / "file"))
+    miniatures.make("svhn", folder, monkeypatch)
+    for place in (folder, None):  # to build from a place, to download
+        with pytest.raises(InputError, match=r"file.*Not a directory.*Set MINIBP_DATA_DIR to"):
+            load("svhn", place)
+
+
+def test_a_full_disk_is_told_as_such(tmp_path, monkeypatch, folder):
+    def full(*_, **__):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    miniatures.make("svhn", folder, monkeypatch)
+    monkeypatch.setattr(Path, "mkdir", full)
+    with pytest.raises(OSError, match="No space left") as error:
+        load("svhn", folder)
+    assert not isinstance(error.value, InputError)

@@ -2,6 +2,8 @@
 
 import importlib.util
 import io
+import itertools
+import tarfile
 from pathlib import Path
 
 import miniatures
@@ -10,6 +12,8 @@ import pytest
 from minibp_datasets import registry
 from PIL import Image
 
+from minibp.data import Data
+
 ROOT = Path(__file__).parents[2]
 
 
@@ -17,6 +21,7 @@ ROOT = Path(__file__).parents[2]
 def run(tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("MINIBP_DATA_DIR", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("warnings.showwarning", None)  # main sets it; put it back afterwards
     spec = importlib.util.spec_from_file_location("data_script", ROOT / "scripts" / "data.py")
     script = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(script)
@@ -109,3 +114,68 @@ def test_unknown_names(run):
         status, _, err = run(command, "cifar")
         assert status == 2
         assert "did you mean 'cifar10'" in err
+
+
+@pytest.mark.parametrize("name", ["flowers17", "indoor67"])
+def test_verify_and_fetch_agree_on_what_is_unpacked(run, folder, monkeypatch, name):
+    miniatures.make(name, folder, monkeypatch)
+    path = folder / registry.about(name).files[0].name
+    with tarfile.open(path) as file:
+        file.extractall(folder, filter="data")
+    path.unlink()
+    assert run("fetch", name, "--data-dir", folder, "--quiet")[0] == 0
+    status, out, _ = run("verify", name, "--data-dir", folder)
+    assert status == 0
+    assert f"{folder}: taken for what is in {path.name}; not verified" in out
+    assert "readable: " in out
+    assert "missing" not in out
+
+
+def test_verify_says_of_another_form_what_fetch_says(run, folder, monkeypatch):
+    miniatures.make("lfw-id", folder, monkeypatch)
+    with tarfile.open(folder / "lfw.tgz") as file:
+        file.extractall(folder, filter="data")
+    (folder / "lfw.tgz").unlink()
+    words = "--unverified lfw-id-mycopy instead of --dataset lfw-id"
+    status, _, err = run("fetch", "lfw-id", "--data-dir", folder / "lfw")
+    assert (status, words in err) == (2, True)
+    status, out, _ = run("verify", "lfw-id", "--data-dir", folder / "lfw")
+    assert (status, words in out) == (1, True)
+    status, out, _ = run(
+        "verify", "lfw-id-x", "--unverified", "--data-dir", folder / "lfw", "--quiet"
+    )
+    assert status == 0
+
+
+def test_long_names_do_not_meet_on_a_sheet(monkeypatch):
+    from matplotlib.figure import Figure
+    from minibp_datasets import sheet
+
+    drawn = []
+    save = Figure.savefig
+
+    def look(figure, *args, **options):
+        save(figure, *args, **options)
+        for row in np.reshape(figure.axes, (-1, 10)):
+            boxes = [axes._left_title.get_window_extent() for axes in row]
+            drawn.extend(a.x1 < b.x0 for a, b in itertools.pairwise(boxes) if a.width and b.width)
+
+    monkeypatch.setattr(Figure, "savefig", look)
+    X, y = np.full((30, 8, 8, 3), 99, np.uint8), np.arange(30)
+    names = tuple(f"the {k}th of the yellow-breasted Woodpeckers" for k in y)
+    sheet.contact_sheet(Data("birds", X, y, X, y, classes=30, class_names=names))
+    assert len(drawn) == 27
+    assert all(drawn)
+
+
+@pytest.mark.filterwarnings("always")
+def test_a_warning_is_one_line(run, folder):
+    for name in ("cat", "dog"):
+        (folder / name).mkdir()
+        for k in range(3):
+            (folder / name / f"{k}.png").write_bytes(miniatures.image(90, format="PNG"))
+    (folder / "empty").mkdir()
+    status, out, err = run("fetch", f"folder:{folder}", "--quiet")
+    words = "1 folder without an image that can be read left out: empty"
+    assert (status, err) == (0, f"warning: data set 'folder:{folder}': {words}.\n")
+    assert words in out

@@ -4,8 +4,10 @@ import csv
 import importlib.util
 import io
 import json
+import warnings
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from minibp import paper
@@ -111,7 +113,103 @@ def test_a_failed_run_is_told_at_the_end(run, tmp_path, monkeypatch):
     assert "no room" in json.loads(note.read_text())["error"]
 
 
+def save(path, shift=0):
+    path.parent.mkdir(exist_ok=True)
+    y = np.arange(60) % 3
+    X = np.random.default_rng(shift).integers(0, 256, (60, 28, 28, 1), np.uint8)
+    np.savez(path, X=X, y=y)
+    return f"npz:{path.name}"
+
+
+OWN = [*SMALL[2:], "--rate-factors", "1", "--conditions"]
+RULE = "from minibp.feedback import FeedbackRule\n\nclass R(FeedbackRule):\n    def V(self, W): "
+
+
+def test_two_data_sets_and_two_rules_of_nearly_one_name_are_four_experiments(run, tmp_path):
+    save(tmp_path / "a" / "b.npz"), save(tmp_path / "a_b.npz", shift=1)
+    (tmp_path / "q").mkdir()
+    (tmp_path / "q" / "one.py").write_text(RULE + "return W")
+    (tmp_path / "q_one.py").write_text(RULE + "return -W")
+    flags = [*OWN, "q/one.py:R", "q_one.py:R", "--datasets", "npz:a/b.npz", "npz:a_b.npz"]
+    assert run("sweep", *flags)[1].startswith("4 of 4 runs done, 0 failed")
+    assert len(list((tmp_path / "runs").rglob("rate-1/run.json"))) == 4
+    (tmp_path / "q_one.py").unlink()  # results can be read without it
+    assert len(run("tables", "runs/sweep", "--runs")[1].splitlines()) == 5
+    for name in ("tables", "report"):
+        assert run(name, "runs/sweep")[0] == 0
+
+
+def test_changed_data_is_not_taken_for_what_was_run(run, tmp_path):
+    name = save(tmp_path / "d.npz")
+    run("sweep", *OWN, "SGD", "--datasets", name)
+    save(tmp_path / "d.npz", shift=1)
+    status, out, err = run("sweep", *OWN, "SGD", "BN", "--datasets", name)
+    assert (status, out) == (2, "")
+    assert "holds another experiment: data_sha256 was" in err
+    assert len(list((tmp_path / "runs").rglob("rate-1/run.json"))) == 1
+
+
+def test_tables_and_report_do_not_mix_data(run, tmp_path):
+    for shift, head in enumerate(("SGD", "BN")):
+        name = save(tmp_path / "d.npz", shift)
+        run("sweep", *OWN, head, "--datasets", name, "--out", f"runs/{head}")
+    for script_name in ("tables", "report"):
+        status, _, err = run(script_name, "runs")
+        assert status == 2
+        assert "different data of one name" in err
+
+
+def test_an_edited_rule_is_not_taken_for_what_was_run_and_a_moved_one_is(run, tmp_path):
+    name, rule = save(tmp_path / "d.npz"), tmp_path / "rule.py"
+    rule.write_text(RULE + "return +W")
+    run("sweep", *OWN, "rule.py:R", "--datasets", name)
+    rule.rename(tmp_path / "moved.py")
+    out = run("sweep", *OWN, "moved.py:R", "--datasets", name)[1]
+    assert out.startswith("1 of 1 runs done, 0 failed; 0 seconds")
+    assert len(list((tmp_path / "runs").rglob("rate-1/run.json"))) == 1
+    rule.write_text(RULE + "return -W")
+    status, _, err = run("sweep", *OWN, "rule.py:R", "--datasets", name)
+    assert status == 2
+    assert "the rule's text was rule.py of SHA-256" in err
+
+
+def test_one_faulty_rule_does_not_end_a_sweep(run, tmp_path):
+    name = save(tmp_path / "d.npz")
+    (tmp_path / "rule.py").write_text(RULE + "pass")
+    status, out, err = run("sweep", *OWN, "rule.py:R", "SGD", "--datasets", name)
+    assert status == 1
+    assert out.startswith("1 of 2 runs done, 1 failed")
+    assert "rule rule.py:R, layer 'conv1': V returned None" in err
+
+
+@pytest.mark.parametrize("name", ["rate-1/run.json", "run.json"])
+def test_a_cut_record_is_made_anew(run, tmp_path, name):
+    flags = [*OWN, "SGD", "--datasets", save(tmp_path / "d.npz")]
+    run("sweep", *flags)
+    (path,) = (tmp_path / "runs").rglob(f"seed0/{name}")
+    path.write_bytes(path.read_bytes()[:200])
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        _, out, err = run("sweep", *flags)
+    assert out.startswith("1 of 1 runs done, 0 failed")
+    assert f"{path} is no record" in " ".join([err, *(str(warning.message) for warning in told)])
+    assert json.loads(path.read_text())
+
+
+@pytest.mark.parametrize("text", ["null", "[]", '{"condition": "SGD"}', "{", ""])
+def test_a_foreign_record_is_named_and_left_out(run, tmp_path, text):
+    run("sweep", *OWN, "SGD", "--datasets", save(tmp_path / "d.npz"))
+    foreign = tmp_path / "runs" / "of_another" / "run.json"
+    foreign.parent.mkdir()
+    foreign.write_text(text)
+    for flags in (("tables", "runs", "--runs"), ("report", "runs")):
+        with pytest.warns(UserWarning, match=r"left out: .*of_another/run.json"):
+            status, *_ = run(*flags)
+        assert status == 0
+
+
 BAD = {
+    "no address": (["--datasets", DATA, "--scheduler", "foo"], "expected tcp://HOST:PORT"),
     "unknown table": (["--tables", "6"], "unknown table '6'"),
     "unknown condition": (["--conditions", "frfs"], "did you mean 'frSF'"),
     "unknown data set": (["--datasets", "minst"], "did you mean 'mnist'"),

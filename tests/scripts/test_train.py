@@ -2,9 +2,11 @@
 
 import importlib.util
 import json
+import os
 import re
 import subprocess
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -218,7 +220,10 @@ BAD_DATA = {
     "labels below 0": ({"y_train": np.arange(30) % 3 - 1}, "label -1 of sample 0 is out of range"),
     "labels above the outputs": ({"y_test": np.arange(9)}, "with 3 classes"),
     "more classes than outputs": ({"classes": 2}, "label 2 of sample 2 is out of range"),
-    "odd shapes": ({"X_train": np.zeros((30, 9, 9)), "X_test": np.zeros((9, 9, 9))}, "--network"),
+    "odd shapes": (
+        {"X_train": np.zeros((30, 9, 9)), "X_test": np.zeros((9, 9, 9))},
+        "they take (28, 28, 1) (mnist)",
+    ),
 }
 
 
@@ -259,3 +264,53 @@ def test_a_full_disk_says_how_to_go_on(run, monkeypatch):
     assert status == 1
     assert "No space left on device" in err
     assert "--resume" in err
+
+
+def test_no_backend_for_windows_is_needed():
+    code = "from minibp import plots\nimport os\nprint(os.environ['MPLBACKEND'])"
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env=os.environ | {"MPLBACKEND": "nonsense"},
+        capture_output=True,
+        text=True,
+    )
+    assert (done.stdout, done.stderr) == ("nonsense\n", "")
+
+
+def test_nothing_to_resume_is_told(run):
+    status, _, err = run("--quiet", "--resume", *QUICK)
+    assert status == 0
+    assert "note: nothing to resume in runs/digits-SGD-seed0" in err
+
+
+@pytest.mark.parametrize(
+    ("number", "words"), [(28, "when there is room again"), (13, "once that is mended")]
+)
+def test_advice_fits_the_error(run, monkeypatch, number, words):
+    def broken(*_, **__):
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(train, "run_experiment", broken)
+    status, _, err = run("--out", "out", *QUICK)
+    assert status == 1
+    assert f"{os.strerror(number)}. What was finished is kept; {words}, go on" in err
+
+
+def test_a_link_to_nothing_is_no_folder(run, tmp_path):
+    (tmp_path / "link").symlink_to("nowhere")
+    status, _, err = run("--out", "link", *QUICK)
+    assert status == 2
+    assert "the output folder link is a link to nothing" in err
+
+
+@pytest.mark.parametrize(
+    ("text", "folder"), [("{", "digits-SGD-seed0"), ("[]", "digits-SGD-seed0-2")]
+)
+def test_resuming_without_out_where_the_record_is_damaged_or_foreign(run, tmp_path, text, folder):
+    run("--quiet", *QUICK)
+    (tmp_path / "runs" / "digits-SGD-seed0" / "run.json").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = run("--quiet", "--resume", *QUICK)
+    assert status == 0, err
+    assert read_json(tmp_path / "runs" / folder / "run.json")["finished"]
