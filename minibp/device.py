@@ -204,8 +204,8 @@ def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = 
     """
     if kernels not in KERNELS:
         raise unknown("kernels", kernels, KERNELS)
-    if threads is not None and threads < 1:
-        raise InputError(f"threads {threads}: expected 1 or more.")
+    if threads is not None and (not isinstance(threads, int) or threads < 1):
+        raise InputError(f"threads {threads!r}: expected 1 or more.")
     if name in ("cuda", "auto"):
         try:
             return CudaDevice("plain" if kernels == "plain" else "compiled")

@@ -64,3 +64,5 @@ def test_bad_kernels_and_threads():
         get_device("cpu", kernels="fast")
     with pytest.raises(InputError, match="threads 0: expected 1 or more"):
         get_device("cpu", threads=0)
+    with pytest.raises(InputError, match="threads '2': expected 1 or more"):
+        get_device("cpu", threads="2")

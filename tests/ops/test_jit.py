@@ -1,5 +1,6 @@
 """Where compiled kernels are kept: also where the source, or nothing at all, can be written to."""
 
+import errno
 import os
 import shutil
 import subprocess
@@ -126,6 +127,21 @@ def test_without_any_folder_kernels_are_compiled_all_the_same(monkeypatch):
         return 2 * x
 
     assert jit.kernel(twice)(3) == 6
+
+
+def test_a_full_disk_does_not_end_a_run(monkeypatch, tmp_path, capsys):
+    monkeypatch.setattr(jit, "kept_in", lambda: tmp_path)
+
+    def full(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for factor in (2, 3):
+        times = jit.kernel(lambda x, factor=factor: factor * x)
+        monkeypatch.setattr(times._cache._cache_file, "save", full)
+        assert times(5) == 5 * factor
+    said = capsys.readouterr().err
+    assert said.startswith("note: compiled kernels cannot be kept (No space left on device): ")
+    assert said.count("\n") == 1
 
 
 def test_other_code_keeps_its_kernels_where_it_did(tmp_path):

@@ -9,6 +9,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numba
 
@@ -95,10 +96,30 @@ def kept_in() -> Path | None:
     """Return where the kernels of this folder are kept; say so, once, if it is an odd place."""
     drop_stale(HERE)
     folder, what = place(HERE)
-    if what and sys.stderr is not None:
+    if what:
+        _tell(what)
+    return folder
+
+
+@functools.cache
+def _tell(what: str) -> None:
+    """Print a note, once in a process."""
+    if sys.stderr is not None:
         with contextlib.suppress(OSError, ValueError):  # closed
             print(f"note: {what}", file=sys.stderr)
-    return folder
+
+
+def _save_if_possible(cache: Any) -> None:
+    """Have a disk that is full not end the run: the kernel is compiled, and only not kept."""
+    save = cache.save_overload
+
+    def try_to_save(*arguments: Any) -> None:
+        try:
+            save(*arguments)
+        except OSError as error:
+            _tell(f"compiled kernels cannot be kept ({error.strerror}): {cache.cache_path}")
+
+    cache.save_overload = try_to_save
 
 
 @contextlib.contextmanager
@@ -123,4 +144,6 @@ def kernel(function: Callable) -> Callable:
     if folder is None:
         return numba.njit(cache=False, **options)(function)
     with caching_in(folder):
-        return numba.njit(cache=True, **options)(function)
+        compiled = numba.njit(cache=True, **options)(function)
+    _save_if_possible(compiled._cache)
+    return compiled
