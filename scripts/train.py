@@ -19,7 +19,7 @@ from tqdm import tqdm
 
 from minibp import console, results
 from minibp.conditions import Condition
-from minibp.device import KERNELS, get_device, has_numba
+from minibp.device import KERNELS, get_device, without_numba
 from minibp.errors import DamagedFileError, InputError
 from minibp.experiment import Experiment, Listener, run_experiment
 from minibp.feedback import RULES
@@ -362,8 +362,8 @@ def main(argv: list[str] | None = None) -> int:
         if args.network is not None:
             input_shape(args.network)
         device = get_device(args.device, args.kernels, args.threads)
-        if args.kernels == "auto" and device.name == "cpu" and not has_numba():
-            print("note: without Numba training is slower: pip install numba", file=sys.stderr)
+        if args.kernels == "auto" and device.name == "cpu" and (why := without_numba()):
+            print(f"note: training is slower without Numba, {why}", file=sys.stderr)
         condition_of(args)  # before the data, which may take a download
         settings = settings_of(args)
         data = registry.load(

@@ -25,7 +25,9 @@ def test_the_main_job_without_numba(tmp_path):
         text=True,
         check=True,
     )
-    assert done.stderr == "note: without Numba training is slower: pip install numba\n"
+    assert done.stderr == (
+        "note: training is slower without Numba, which cannot be imported: pip install numba\n"
+    )
     assert done.stdout.startswith("best error: ")
 
 
