@@ -10,8 +10,8 @@ import numpy as np
 from minibp_datasets.folder import fitting
 from minibp_datasets.protocols import split
 
-from minibp.data import Data, check_inputs, check_labels
 from minibp.errors import InputError, counted, listed, printable
+from minibp.training.data import Data, check_inputs, check_labels
 
 SUFFIXES = (".npz", ".h5", ".hdf5")
 PARTED = ("X_train", "y_train", "X_test", "y_test")

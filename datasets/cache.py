@@ -12,9 +12,9 @@ from minibp_datasets.places import made
 from minibp_datasets.reading import Reading
 from tqdm import tqdm
 
-from minibp.data import Data
 from minibp.errors import DamagedFileError
 from minibp.files import replacing
+from minibp.training.data import Data
 
 ABANDONED = 3600  # seconds without a write
 ARRAYS = ("X_train", "y_train", "X_test", "y_test")

@@ -7,7 +7,7 @@ from minibp_datasets.protocols import by_folder, sample_each
 from minibp_datasets.reading import Reading, from_images
 
 from minibp.errors import DamagedFileError
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 TRAIN, TEST = 30, 10
 INNER = "caltech-101/101_ObjectCategories.tar.gz"

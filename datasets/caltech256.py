@@ -6,7 +6,7 @@ from minibp_datasets.originals import Originals
 from minibp_datasets.protocols import by_folder, sample_classes, sample_each
 from minibp_datasets.reading import Reading, from_images
 
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 TRAIN, TEST = 30, 10
 

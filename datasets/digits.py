@@ -5,7 +5,7 @@ from scipy.ndimage import zoom
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from minibp.data import Data
+from minibp.training.data import Data
 
 TEST_SIZE = 360
 NOTE = (

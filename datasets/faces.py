@@ -5,7 +5,7 @@ from minibp_datasets.protocols import sample_classes, sample_each
 from minibp_datasets.reading import Reading, from_images
 from minibp_datasets.tree import Tree
 
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 IDENTITIES = 80
 

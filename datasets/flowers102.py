@@ -8,7 +8,7 @@ from minibp_datasets.reading import Reading, from_images
 from minibp_datasets.splits import drawn_numbers, numbered, rows
 
 from minibp.errors import DamagedFileError
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 MIRRORS = ("https://www.robots.ox.ac.uk/~vgg/data/flowers/102/",)
 

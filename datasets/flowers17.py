@@ -6,7 +6,7 @@ from minibp_datasets.originals import Originals
 from minibp_datasets.reading import Reading, from_images
 from minibp_datasets.splits import drawn_numbers, numbered, rows
 
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 MIRRORS = ("https://www.robots.ox.ac.uk/~vgg/data/flowers/17/",)
 EACH = 80  # images of a class, numbered through

@@ -14,9 +14,9 @@ from minibp_datasets.protocols import Labelled, split
 from minibp_datasets.reading import Reading, from_images
 from minibp_datasets.tree import Tree, hidden
 
-from minibp.data import channels_first
 from minibp.errors import DamagedFileError, InputError, counted, listed, printable
-from minibp.models import NETWORKS, input_shape
+from minibp.study.networks import NETWORKS, input_shape
+from minibp.training.data import channels_first
 
 LAYOUT = 1  # to be raised when the same folder gives other samples, or another note
 TEST_SHARE = 0.2  # where there are no train and test folders

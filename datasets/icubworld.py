@@ -6,7 +6,7 @@ from minibp_datasets.originals import Originals
 from minibp_datasets.reading import Reading, from_images
 
 from minibp.errors import DamagedFileError
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 TEST = "categorization"  # of its test sets, the one with objects that were not trained on
 

@@ -8,7 +8,7 @@ from minibp_datasets.protocols import drawn
 from minibp_datasets.reading import Reading, from_images
 
 from minibp.errors import DamagedFileError
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 LISTS = ("http://web.mit.edu/torralba/www/",)
 

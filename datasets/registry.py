@@ -14,9 +14,9 @@ from minibp_datasets.reading import Reading
 from minibp_datasets.tree import Tree
 
 import minibp
-from minibp.data import Data
 from minibp.errors import DamagedFileError, InputError, printable, unknown
 from minibp.files import cache_folder
+from minibp.training.data import Data
 
 # By name, in the paper's order: the module of each, which has ABOUT and read.
 MODULES = {

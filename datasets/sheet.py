@@ -6,8 +6,8 @@ import textwrap
 import numpy as np
 from matplotlib.figure import Figure
 
-from minibp.data import Data
 from minibp.errors import InputError
+from minibp.training.data import Data
 
 FEW = 20  # up to so many classes have a row of samples each; more have one sample each
 ACROSS = 10

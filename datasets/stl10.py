@@ -11,7 +11,7 @@ from minibp_datasets.reading import Block, Reading
 from PIL import Image
 
 from minibp.errors import DamagedFileError
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 NAMES = ("train_X.bin", "train_y.bin", "test_X.bin", "test_y.bin")
 CLASSES = "airplane bird car cat deer dog horse monkey ship truck".split()

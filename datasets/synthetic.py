@@ -6,10 +6,10 @@ import re
 import numpy as np
 from scipy.ndimage import zoom
 
-from minibp.data import Data
 from minibp.errors import InputError, unknown
-from minibp.models import NETWORKS, input_shape
 from minibp.rng import Streams
+from minibp.study.networks import NETWORKS, input_shape
+from minibp.training.data import Data
 
 CLASSES = {"mnist": 10, "cifar": 10, "svhn": 10, "image119": 102, "timit": 80}
 COARSE = 7  # cells along a pattern's side

@@ -1,13 +1,13 @@
 """minibp: backpropagation with feedback weights that are not the forward weights."""
 
-from minibp.conditions import Condition
 from minibp.device import get_device
 from minibp.gradcheck import gradcheck
 from minibp.losses import softmax_cross_entropy
-from minibp.models import build_network
 from minibp.network import Network
 from minibp.optim import build_optimizer
-from minibp.settings import Settings
+from minibp.study.conditions import Condition
+from minibp.study.networks import build_network
+from minibp.study.settings import Settings
 
 __version__ = "0.1.0"
 

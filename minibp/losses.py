@@ -17,7 +17,7 @@ def softmax_cross_entropy(N: Array, labels: Array, ops: Any = plain) -> tuple[Ar
     `minibp.ops.tiers`).
 
     Raises InputError for labels of another shape or type, and, on the CPU, for one out of range
-    (on a GPU the check would wait for the device: there `minibp.train` checks before the upload).
+    (on a GPU the check would wait for the device: there a run checks before the upload).
 
     >>> E, dN = softmax_cross_entropy(np.array([[0.0, 0.0]]), np.array([1]))
     >>> print(E.round(4), dN)

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from typing import Any
 
 from minibp import guard
-from minibp.conditions import Condition
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, check_attributes
@@ -15,6 +14,7 @@ from minibp.layers import BatchNorm, Layer, WeightedLayer
 from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Stream, Streams
+from minibp.study.conditions import Condition
 
 
 class Network:
@@ -25,7 +25,7 @@ class Network:
     streams      the random numbers that the rule draws from, by layer and step
     input_shape  shape of one input, such as (28, 28, 1), if inputs are to be checked
     symmetric    names of layers that keep V = W whatever the rule
-    matmul       "float32", or "tf32": see minibp.settings
+    matmul       "float32", or "tf32": see minibp.study.settings
 
     Raises InputError for layers of one name, a layer that holds others with parameters, and a rule
     that is not pure, or whose first V is no array of W's shape, or not finite.

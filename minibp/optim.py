@@ -1,12 +1,12 @@
 """Eq. 3: stochastic gradient descent and Batch Manhattan, and which parameters they move."""
 
-from minibp.conditions import Condition
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
 from minibp.network import Network
 from minibp.ops.sign import sign
-from minibp.settings import Settings
+from minibp.study.conditions import Condition
+from minibp.study.settings import Settings
 
 
 def eq3(setting: int, g: Array, w: Array, memory: Array | int, m: float, d: float):

@@ -14,19 +14,19 @@ from collections.abc import Iterator
 from typing import Any
 
 from minibp import console
-from minibp.conditions import Condition
 from minibp.device import KERNELS, Device, get_device, has_numba
 from minibp.errors import InputError
 from minibp.gradcheck import Report, Row, gradcheck
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
-from minibp.models import NETWORKS, build_network, input_shape
 from minibp.network import Network
 from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.optim import build_optimizer
 from minibp.rng import Streams
-from minibp.settings import Settings
-from minibp.train import step
+from minibp.study.conditions import Condition
+from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.settings import Settings
+from minibp.training.run import step
 
 CLASSES = 5
 HEADS = ("SGD", "BN", "frSF+BN", "RndF")

@@ -16,21 +16,21 @@ import time
 from pathlib import Path
 
 import numpy as np
-from workload import CLASSES, batch_of, step_flop
+from dev.workload import CLASSES, batch_of, step_flop
 
 from minibp import console
-from minibp.conditions import Condition
 from minibp.device import KERNELS, Device, get_device
 from minibp.errors import InputError, unknown
+from minibp.experiments.results import versions
 from minibp.files import write_json
 from minibp.losses import softmax_cross_entropy
-from minibp.models import NETWORKS, build_network, input_shape
 from minibp.network import members
 from minibp.ops import plain
 from minibp.optim import build_optimizer
-from minibp.results import versions
-from minibp.settings import Settings
-from minibp.train import step
+from minibp.study.conditions import Condition
+from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.settings import Settings
+from minibp.training.run import step
 from minibp.update import update
 
 TURN = 0.1
@@ -115,7 +115,7 @@ def make(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace, 
     X, labels = batch_of(name, size)
     if variant == "minibp":
         return Ours(name, X, labels, bn=bn, bm=bm, args=args)
-    from torch_step import Step
+    from dev.torch_step import Step
 
     threads = get_device("cpu", "plain", args.threads).threads
     return Step(name, CLASSES[name], X, labels, bn=bn, bm=bm, variant=variant, threads=threads)
@@ -350,7 +350,7 @@ def main(argv: list[str] | None = None) -> int:
 
 def on_gpu(args: argparse.Namespace) -> dict:
     """Print the tables of a GPU, and return everything that was measured."""
-    import benchmark_gpu
+    from dev import benchmark_gpu
 
     return benchmark_gpu.main(args)
 

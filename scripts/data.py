@@ -20,8 +20,8 @@ from minibp_datasets.tree import is_archive
 from minibp import console
 from minibp.errors import InputError
 from minibp.files import cache_folder, write_atomically
-from minibp.models import input_shape
-from minibp.settings import Settings
+from minibp.study.networks import input_shape
+from minibp.study.settings import Settings
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -7,10 +7,11 @@ import argparse
 import sys
 from pathlib import Path
 
-from minibp import console, results
+from minibp import console
 from minibp.errors import InputError
+from minibp.experiments import results
 from minibp.files import write_atomically
-from minibp.report import report
+from minibp.study.report import report
 
 
 def build_parser() -> argparse.ArgumentParser:

@@ -22,19 +22,20 @@ from minibp_datasets.folder import why_none_fits
 from threadpoolctl import threadpool_limits
 from tqdm import tqdm
 
-from minibp import console, paper
-from minibp.conditions import Condition
+from minibp import console
 from minibp.device import KERNELS, Device, available_cores, get_device
 from minibp.errors import DamagedFileError, InputError
-from minibp.experiment import Experiment
+from minibp.experiments.experiment import Experiment
+from minibp.experiments.identity import differences
+from minibp.experiments.sweep import HEAD, How, Job, Source, Sweep, folder_of, jobs_of
+from minibp.experiments.workers import run_here, run_on_cluster, run_side_by_side
 from minibp.files import read_json
-from minibp.identity import differences
-from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
-from minibp.settings import Settings, changes_of
-from minibp.sweep import HEAD, How, Job, Source, Sweep, folder_of, jobs_of
-from minibp.train import Run
-from minibp.warmup import compile_kernels
-from minibp.workers import run_here, run_on_cluster, run_side_by_side
+from minibp.study import paper
+from minibp.study.conditions import Condition
+from minibp.study.settings import Settings, changes_of
+from minibp.training.run import Run
+from minibp.training.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
+from minibp.training.warmup import compile_kernels
 
 AT_ONCE = 5  # runs on a GPU: a condition's five learning rates
 RECORD_BYTES = 200  # of a run's record, for each epoch and weighted layer

@@ -10,10 +10,11 @@ import csv
 import sys
 from pathlib import Path
 
-from minibp import console, results
-from minibp.claims import judge
+from minibp import console
 from minibp.errors import InputError
-from minibp.tables import cells, datasets_of, render
+from minibp.experiments import results
+from minibp.study.claims import judge
+from minibp.study.tables import cells, datasets_of, render
 
 COLUMNS = (
     "dataset condition rate_factor schedule seed best_error best_epoch diverged_epoch honest_error"

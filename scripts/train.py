@@ -17,18 +17,19 @@ from minibp_datasets import registry
 from minibp_datasets.folder import why_none_fits
 from tqdm import tqdm
 
-from minibp import console, results
-from minibp.conditions import Condition
+from minibp import console
 from minibp.device import KERNELS, get_device, without_numba
 from minibp.errors import DamagedFileError, InputError
-from minibp.experiment import Experiment, Listener, run_experiment
+from minibp.experiments import results
+from minibp.experiments.experiment import Experiment, Listener, run_experiment
+from minibp.experiments.identity import differences
 from minibp.feedback import RULES
 from minibp.files import folder_name, read_json
-from minibp.identity import differences
-from minibp.models import NETWORKS, input_shape
-from minibp.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
-from minibp.settings import Settings, changes_of
-from minibp.train import Run
+from minibp.study.conditions import Condition
+from minibp.study.networks import NETWORKS, input_shape
+from minibp.study.settings import Settings, changes_of
+from minibp.training.run import Run
+from minibp.training.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 
 
 def build_parser() -> argparse.ArgumentParser:

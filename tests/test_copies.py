@@ -15,7 +15,7 @@ from minibp import Condition, build_network, build_optimizer, softmax_cross_entr
 from minibp.device import Device, get_device
 from minibp.errors import DeviceError
 from minibp.ops import plain
-from minibp.train import step
+from minibp.training.run import step
 
 B = 6
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}

@@ -47,7 +47,7 @@ def test_cuda_without_a_gpu_says_so(monkeypatch):
 
 
 def test_importing_minibp_imports_no_cupy():
-    code = "import minibp, minibp.experiment, sys; sys.exit('cupy' in sys.modules)"
+    code = "import minibp, minibp.experiments.experiment, sys; sys.exit('cupy' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 

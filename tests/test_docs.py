@@ -11,7 +11,7 @@ import pytest
 ROOT = Path(__file__).parents[1]
 HOW_TO = (ROOT / "docs" / "howto.md").read_text(encoding="utf-8")
 sys.path.insert(0, str(ROOT / "scripts"))
-import paper_map  # noqa: E402
+from dev import paper_map  # noqa: E402
 
 
 def blocks(text):
@@ -21,13 +21,13 @@ def blocks(text):
 def test_every_line_of_the_paper_map_is_where_it_says():
     text = paper_map.PAGE.read_text(encoding="utf-8")
     assert len(paper_map.ROW.findall(text)) > 40
-    assert paper_map.with_lines(text) == text, "run python scripts/paper_map.py"
+    assert paper_map.with_lines(text) == text, "run python scripts/dev/paper_map.py"
 
 
 def test_a_line_that_is_not_there_is_an_error():
     with pytest.raises(ValueError, match=r"0 lines"):
         paper_map.with_lines("| `minibp/optim.py:3` | `tau = magic()` |")
-    moved = "| `minibp/ops/linear.py:1` | `return dN @ V.T` |"
+    moved = "| `minibp/ops/plain/linear.py:1` | `return dN @ V.T` |"
     assert paper_map.with_lines(moved) != moved
 
 

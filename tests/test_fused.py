@@ -12,9 +12,9 @@ from minibp.feedback import FeedbackRule
 from minibp.fused import Block
 from minibp.layers import BatchNorm, Conv2D, Flatten, Linear, MaxPool2D, ReLU
 from minibp.losses import softmax_cross_entropy
-from minibp.models import NETWORKS, input_shape
 from minibp.optim import Optimizer
-from minibp.train import estimate_moments, step
+from minibp.study.networks import NETWORKS, input_shape
+from minibp.training.run import estimate_moments, step
 from minibp.update import update
 
 B = 7

@@ -9,8 +9,8 @@ from minibp import Condition, Network, Settings, build_network, gradcheck, selfc
 from minibp.errors import InputError
 from minibp.gradcheck import GradientError
 from minibp.layers import BatchNorm, Conv2D, Linear, MaxPool2D, ReLU
-from minibp.ops.norm import feature_sum
-from minibp.ops.pool import max_pool_dX
+from minibp.ops.plain.norm import feature_sum
+from minibp.ops.plain.pool import max_pool_dX
 from minibp.rng import Streams
 
 CASES = [name for name, *_ in selfcheck.layer_cases()]

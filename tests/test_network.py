@@ -7,7 +7,7 @@ from strict_array import StrictDevice
 from minibp import Condition, Network, build_network, build_optimizer, get_device
 from minibp.errors import InputError
 from minibp.layers import Conv2D, Flatten, Layer, Linear, ReLU
-from minibp.train import step
+from minibp.training.run import step
 
 HEADS = [
     "SGD", "BN+BM", "uSF", "NuSF+BM2", "brSF-25+BN+BM", "frSF+BN+BM3", "frSF-50+BM Bottom",

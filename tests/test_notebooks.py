@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "scripts"))
-import notebooks  # noqa: E402
+from dev import notebooks  # noqa: E402
 
 PATHS = sorted(notebooks.FOLDER.glob("[0-9]_*.ipynb"))
 SOLUTIONS = notebooks.FOLDER / "solutions"

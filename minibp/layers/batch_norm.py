@@ -5,7 +5,7 @@ import math
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers.base import Layer
-from minibp.ops.norm import spread
+from minibp.ops.plain.norm import spread
 
 
 class BatchNorm(Layer):
@@ -83,7 +83,7 @@ class BatchNorm(Layer):
         if self.mean is None:
             raise RuntimeError(
                 f"layer {self.name!r} has no moments to evaluate with: "
-                "estimate them first, with minibp.train.estimate_moments."
+                "estimate them first, with minibp.training.run.estimate_moments."
             )
         namespace(X, self.mean)
         return self.mean, self.std

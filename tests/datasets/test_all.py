@@ -18,7 +18,7 @@ from minibp_datasets import cache, registry
 
 from minibp.errors import DamagedFileError, InputError
 from minibp.files import read_json
-from minibp.models import input_shape
+from minibp.study.networks import input_shape
 
 AUTOMATIC = [name for name in registry.MODULES if not registry.about(name).by_hand]
 

@@ -16,8 +16,8 @@ from PIL import Image
 
 from minibp import Condition
 from minibp.errors import DamagedFileError, InputError
-from minibp.models import NETWORKS, input_shape
-from minibp.train import Plan, Run
+from minibp.study.networks import NETWORKS, input_shape
+from minibp.training.run import Plan, Run
 
 
 @pytest.fixture(autouse=True)

@@ -5,9 +5,9 @@ import sys
 import time
 
 import benchmark
-import benchmark_gpu
 import pytest
 from cpp_device import COMPILER, CppDevice
+from dev import benchmark_gpu
 
 
 @pytest.fixture

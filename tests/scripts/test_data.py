@@ -12,7 +12,7 @@ import pytest
 from minibp_datasets import registry
 from PIL import Image
 
-from minibp.data import Data
+from minibp.training.data import Data
 
 ROOT = Path(__file__).parents[2]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from minibp import paper
+from minibp.study import paper
 
 ROOT = Path(__file__).parents[2]
 DATA = "synthetic:mnist,classes=3,train=60,test=30"
@@ -99,7 +99,7 @@ def test_all_of_the_papers_conditions_by_default(run):
 
 
 def test_a_failed_run_is_told_at_the_end(run, tmp_path, monkeypatch):
-    from minibp import sweep as module
+    from minibp.experiments import sweep as module
 
     def broken(place, *_, **__):
         raise RuntimeError("no room")
@@ -223,7 +223,7 @@ BAD = {
 
 @pytest.mark.parametrize("name", BAD)
 def test_bad_input(run, name, monkeypatch):
-    monkeypatch.setattr("minibp.workers.ANSWER", 1)
+    monkeypatch.setattr("minibp.experiments.workers.ANSWER", 1)
     flags, message = BAD[name]
     status, out, err = run("sweep", *flags)
     assert status == 2

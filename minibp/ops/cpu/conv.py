@@ -4,12 +4,12 @@ from itertools import pairwise
 
 import numpy as np
 
-from minibp.ops.conv import conv2d_dX
 from minibp.ops.cpu import winograd
 from minibp.ops.cpu.columns import columns, narrow, phases, widen
 from minibp.ops.cpu.gemm import add_products
 from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 from minibp.ops.cpu.workspace import Workspace
+from minibp.ops.plain.conv import conv2d_dX
 from minibp.ops.window import Padding, output_size
 
 PIECE_BYTES = 3 << 19  # scratch of one thread at a time: about what a second-level cache holds

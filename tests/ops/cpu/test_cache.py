@@ -12,7 +12,7 @@ STEPS = """
 import hashlib
 import numpy as np
 from minibp import Condition, build_network, build_optimizer, get_device
-from minibp.train import step
+from minibp.training.run import step
 
 condition = Condition.parse("frSF+BN")
 net = build_network("mnist", 10, condition, get_device("cpu", threads=2), 0)

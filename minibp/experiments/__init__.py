@@ -1,0 +1,1 @@
+"""Many runs: folders, locks, records. It knows training, and no paper."""

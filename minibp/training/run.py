@@ -1,0 +1,342 @@
+"""One run: one network, one learning rate, one batch schedule. It takes arrays, not file names."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+
+from minibp.device import Array, Device, get_device
+from minibp.errors import InputError, differing
+from minibp.layers import BatchNorm, Linear
+from minibp.losses import softmax_cross_entropy
+from minibp.network import Network
+from minibp.ops import plain
+from minibp.ops.tiers import working
+from minibp.optim import Optimizer, build_optimizer
+from minibp.rng import Streams
+from minibp.study.conditions import Condition
+from minibp.study.networks import build_network, input_shape
+from minibp.study.settings import Settings
+from minibp.training import metrics, preprocess
+from minibp.training.data import Data
+from minibp.training.feed import SHARE, Feed, HostFeed, ResidentFeed, bytes_on_device
+from minibp.training.replay import Replay
+from minibp.training.schedule import BatchSchedule, rate_at, rate_drops
+from minibp.update import update
+
+
+def step(
+    network: Network, optimizer: Optimizer, X: Array, labels: Array, gradient: str = "mean"
+) -> Array:
+    """Do one training step, and return the batch's mean loss as a device array."""
+    N = network.forward(X, train=True)
+    E, dN = softmax_cross_entropy(N, labels, network.ops)
+    network.backward(dN if gradient == "mean" else dN * len(labels))
+    update(network, optimizer)  # optimizer.step(), then network.refresh_feedback()
+    return E
+
+
+def estimate_moments(
+    network: Network, batches: Iterator[Array], alpha: float = 0.05, average: str = "std"
+) -> None:
+    """Set BN's moments for evaluation: moving averages over training batches (Sec. 5).
+
+    The weights stay fixed meanwhile; the averages start anew, from the first batch's values.
+    """
+    for layer in network.batch_norms():
+        layer.forget()
+    for X in batches:
+        network.forward(X, train=True)
+        for layer in network.batch_norms():
+            layer.observe(alpha, average)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Everything but the data that decides a run's numbers."""
+
+    network: str
+    condition: Condition
+    rate: float  # base rate × factor, before any drop
+    batch_schedule: BatchSchedule = field(default_factory=lambda: BatchSchedule(100))
+    epochs: int = 65
+    drops: Sequence[int] | None = None  # epochs after which the rate drops; None: the paper's
+    seed: int = 0
+    dtype: str = "float32"
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        if self.epochs < 1:
+            raise InputError(f"epochs {self.epochs}: expected 1 or more.")
+        if self.drops is None:
+            object.__setattr__(self, "drops", rate_drops(self.epochs))
+
+
+class Diverged(Exception):
+    """The loss or an output is no longer finite."""
+
+
+class Run:
+    """A run in progress: `advance` trains one epoch and appends its record to `history`.
+
+    A record has the epoch, the mean training `loss`, the test `error` and, with a held-out part,
+    `holdout_error` (in percent), the `seconds` it took, and the diagnostics of each weighted layer.
+    From the epoch in which a run diverges on, its errors are those of always predicting the most
+    frequent training class, and it has no loss.
+    """
+
+    def __init__(self, plan: Plan, data: Data, device: Device | None = None):
+        data.check_fits(plan.network, input_shape(plan.network))
+        self.plan, self.data = plan, data
+        self.device = device or get_device("cpu")
+        settings = plan.settings
+        self.network = build_network(
+            plan.network, data.classes, plan.condition, self.device, plan.seed, plan.dtype, settings
+        )
+        self._check_batches()
+        self.network.fuse()
+        self.optimizer = build_optimizer(self.network, plan.condition, plan.rate, settings)
+        self.streams = Streams(plan.seed)
+        self.feeds, self.replay = self._make_feeds(), None
+        if isinstance(self.feeds["train"], ResidentFeed):
+            self.replay = Replay(self.network, self.optimizer, self.launch_step)
+        self.history: list[dict[str, Any]] = []
+        self.diverged_epoch: int | None = None
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train."""
+        return self.diverged_epoch is not None or len(self.history) == self.plan.epochs
+
+    @property
+    def launches(self) -> str | None:
+        """How a GPU does the steps: each by one launch, or by many, and why. None on a CPU."""
+        if self.device.blocking or self.network.ops is plain:
+            return None
+        if self.replay is None:
+            return "many a step: the data takes too much of the GPU's memory"
+        return f"many a step: {self.replay.reason}" if self.replay.reason else "one a step"
+
+    def advance(self, on_step: Callable[[float | None], None] = lambda loss: None) -> dict:
+        """Train one epoch, evaluate, and return its record.
+
+        `on_step` is called after each step with its loss, or with None where reading it would
+        wait for the device.
+        """
+        epoch, start = len(self.history) + 1, time.perf_counter()
+        record: dict[str, Any] = {"epoch": epoch}
+        # A diverging run overflows here; the checks for finite values see it and record it.
+        with np.errstate(over="ignore", invalid="ignore"), working(self.network.ops):
+            try:
+                record["loss"] = self.train_epoch(epoch, on_step)
+                self._estimate_moments(epoch)
+                record |= self._evaluate()
+                layers = metrics.diagnose(self.network, *self._diagnostic_batch(epoch))
+            except Diverged:
+                self.diverged_epoch, layers = epoch, {}
+                record |= {"loss": None} | self._constant_errors()
+        record |= {"seconds": round(time.perf_counter() - start, 3), "layers": layers}
+        self.history.append(record)
+        return record
+
+    def steps_per_epoch(self, epoch: int) -> int:
+        """Return how many batches an epoch (1, 2, …) has."""
+        size, n = self.plan.batch_schedule.at(epoch), len(self.data.y_train)
+        return max(1, n // size) if self.plan.settings.last_batch == "drop" else -(-n // size)
+
+    def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
+        """Return what a checkpoint holds: arrays by name, and the rest.
+
+        No random state is among it: every stream is a function of the seed and the step.
+        """
+        to_host, arrays = self.device.to_host, {}
+        for layer in self.network.layers:
+            for name, array in layer.params.items():
+                arrays[f"parameters/{layer.name}/{name}"] = to_host(array)
+        for layer in self.network.batch_norms():
+            if layer.mean is not None:
+                arrays[f"moments/{layer.name}/mean"] = to_host(layer.mean)
+                arrays[f"moments/{layer.name}/std"] = to_host(layer.std)
+        for layer_name, drawn in self.network.drawn.items():
+            for name, array in drawn.items():
+                arrays[f"feedback/{layer_name}/{name}"] = to_host(array)
+        for key, array in self.optimizer.memory.items():
+            arrays[f"momentum/{key}"] = to_host(array)
+        meta = {
+            "updates": self.network.updates,
+            "history": list(self.history),
+            "diverged_epoch": self.diverged_epoch,
+        }
+        return arrays, meta
+
+    def restore(self, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+        """Go on from a `state`, as if there had been no break.
+
+        Raises InputError for the state of another network.
+        """
+        self._check_state(arrays)
+        layers = {layer.name: layer for layer in self.network.layers}
+        for path, host in arrays.items():
+            kind, layer_name, name = path.split("/")
+            array, layer = self.device.asarray(host), layers[layer_name]
+            if kind == "parameters":
+                layer.params[name][...] = array
+            elif kind == "moments":
+                setattr(layer, name, array)
+            elif kind == "feedback":
+                self.network.drawn[layer_name][name] = array.copy()
+            elif kind == "momentum":
+                self.optimizer.memory[f"{layer_name}/{name}"][...] = array
+        self.network.updates = meta["updates"]
+        self.network.apply_rule()
+        self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
+
+    def _check_state(self, arrays: dict[str, np.ndarray]) -> None:
+        shapes = [
+            {name: array.shape for name, array in found.items() if not name.startswith("moments/")}
+            for found in (arrays, self.state()[0])
+        ]
+        changes = differing(*shapes)
+        if changes:
+            raise InputError(f"this is the state of another network: {'; '.join(changes[:5])}.")
+
+    def _check_batches(self) -> None:
+        """Raise InputError if an epoch has a batch that BN of vectors cannot normalize."""
+        layers, n = self.network.layers, len(self.data.y_train)
+        bn = any(
+            isinstance(after, BatchNorm) and isinstance(layer, Linear)
+            for layer, after in pairwise(layers)
+        )
+        for epoch in range(1, self.plan.epochs + 1):
+            size, count = self.plan.batch_schedule.at(epoch), self.steps_per_epoch(epoch)
+            if bn and min(size, n - (count - 1) * size) == 1:
+                raise InputError(
+                    f"{n} training samples in batches of {size} leave a last one of 1, which Batch "
+                    "Normalization would make 0. Choose another batch size, or leave it out with "
+                    "--set last_batch=drop."
+                )
+
+    def _make_feeds(self) -> dict[str, Feed]:
+        """Return where the samples of each part come from: a GPU's memory where they fit."""
+        data, dtype, ops = self.data, self.plan.dtype, self.network.ops
+        prepare = preprocess.fit(
+            self.plan.settings.preprocess, data.X_train, self.plan.network, dtype
+        )
+        parts = {"train": (data.X_train, data.y_train), "test": (data.X_test, data.y_test)}
+        if data.X_holdout is not None:
+            parts["holdout"] = (data.X_holdout, data.y_holdout)
+        if hasattr(ops, "gather"):
+            needed = sum(bytes_on_device(X, prepare, dtype) for X, _ in parts.values())
+            if needed <= SHARE * self.device.free_memory():
+                return {
+                    name: ResidentFeed(ops, X, y, prepare, dtype) for name, (X, y) in parts.items()
+                }
+        return {name: HostFeed(self.device, X, y, prepare) for name, (X, y) in parts.items()}
+
+    def batches_of(self, stream: str, epoch: int) -> tuple[list[int], np.ndarray]:
+        """Return the sizes of an epoch's batches, and the order of the samples."""
+        n, size = len(self.data.y_train), self.plan.batch_schedule.at(epoch)
+        count = self.steps_per_epoch(epoch)
+        sizes = [min(size, n - k * size) for k in range(count)]
+        return sizes, self.streams[stream].at(epoch).permutation(n)
+
+    def train_epoch(
+        self, epoch: int, on_step: Callable[[float | None], None] = lambda loss: None
+    ) -> float:
+        """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
+        self.optimizer.rate = rate_at(epoch, self.plan.rate, self.plan.drops)
+        sizes, order = self.batches_of("shuffle", epoch)
+        steps = self._host_steps if self.replay is None else self._resident_steps
+        mean = float(self.device.to_host(steps(sizes, order, on_step))) / sum(sizes)
+        if not np.isfinite(mean):
+            raise Diverged
+        return mean
+
+    def _host_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
+        """Do an epoch's steps; return the sum of all samples' losses."""
+        total = 0.0
+        for X, labels in self.feeds["train"].batches(sizes, order):
+            E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
+            total = total + E * len(labels)
+            loss = float(E) if self.device.blocking else None
+            if loss is not None and not np.isfinite(loss):
+                raise Diverged
+            on_step(loss)
+        return total
+
+    def _resident_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
+        """The same where the samples are on the device."""
+        feed = self.feeds["train"]
+        feed.begin(order)
+        self.replay.begin()
+        for size in sizes:
+            self.resident_step(size)
+            on_step(None)
+        self.replay.end()
+        return feed.total.reshape(())
+
+    def resident_step(self, size: int) -> None:
+        """Do a step on the next samples of those on the device."""
+        self.replay.step(size)
+        self.feeds["train"].start.value += size  # as `tick` did in the device's memory
+        self.network.ops.step.value += 1
+
+    def launch_step(self, size: int) -> None:
+        """Have the device do all of a step, from its batch to its loss."""
+        feed = self.feeds["train"]
+        X, labels = feed.next(size)
+        E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
+        self.network.ops.tick(feed.total, E, size, feed.start)
+
+    def _estimate_moments(self, epoch: int) -> None:
+        if not self.network.batch_norms():
+            return
+        settings = self.plan.settings
+        sizes, order = self.batches_of("moments", epoch)
+
+        def batches() -> Iterator[Array]:
+            left = settings.bn_batches
+            while left > 0:  # cycling where the training set has fewer batches
+                for X, _ in self.feeds["train"].batches(sizes[:left], order):
+                    yield X
+                left -= len(sizes[:left])
+
+        estimate_moments(self.network, batches(), settings.bn_alpha, settings.bn_average)
+
+    def _diagnostic_batch(self, epoch: int) -> tuple[Array, Array]:
+        sizes, order = self.batches_of("shuffle", epoch)
+        (batch,) = self.feeds["train"].batches(sizes[:1], order)
+        return batch
+
+    def _evaluate(self) -> dict[str, float]:
+        errors = {"error": self._error("test")}
+        if "holdout" in self.feeds:
+            errors["holdout_error"] = self._error("holdout")
+        return errors
+
+    def _error(self, part: str) -> float:
+        """Return the error rate in percent; raise Diverged if an output is not finite."""
+        feed, wrong, unusable = self.feeds[part], 0, 0
+        n = len(feed)
+        sizes = [min(feed.size, n - k) for k in range(0, n, feed.size)]
+        for inputs, labels in feed.batches(sizes):
+            N = self.network.forward(inputs, train=False)
+            wrong = wrong + metrics.count_wrong(N, labels)
+            unusable = unusable + (~self.device.xp.isfinite(N)).sum()
+        if int(self.device.to_host(unusable)):
+            raise Diverged
+        return 100 * int(self.device.to_host(wrong)) / n
+
+    def _constant_errors(self) -> dict[str, float]:
+        guess = np.bincount(self.data.y_train).argmax()  # of equally frequent ones the lowest
+
+        def error(y: np.ndarray) -> float:
+            return 100 * int((y != guess).sum()) / len(y)
+
+        errors = {"error": error(self.data.y_test)}
+        if self.data.y_holdout is not None:
+            errors["holdout_error"] = error(self.data.y_holdout)
+        return errors
