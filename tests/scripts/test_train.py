@@ -267,7 +267,7 @@ def test_a_full_disk_says_how_to_go_on(run, monkeypatch):
 
 
 def test_no_backend_for_windows_is_needed():
-    code = "from minibp import plots\nimport os\nprint(os.environ['MPLBACKEND'])"
+    code = "from minibp.experiments import plots\nimport os\nprint(os.environ['MPLBACKEND'])"
     done = subprocess.run(
         [sys.executable, "-c", code],
         env=os.environ | {"MPLBACKEND": "nonsense"},
