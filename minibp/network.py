@@ -14,7 +14,6 @@ from minibp.layers import BatchNorm, Layer, WeightedLayer
 from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Stream, Streams
-from minibp.study.conditions import Condition
 
 
 class Network:
@@ -24,6 +23,7 @@ class Network:
     rule         how V follows from W; None leaves every V as it is, and that is W at first
     streams      the random numbers that the rule draws from, by layer and step
     input_shape  shape of one input, such as (28, 28, 1), if inputs are to be checked
+    condition    how it learns, for `repr`
     symmetric    names of layers that keep V = W whatever the rule
     matmul       "float32", or "tf32": see minibp.study.settings
 
@@ -37,7 +37,7 @@ class Network:
         *,
         rule: FeedbackRule | None = None,
         streams: Streams | None = None,
-        condition: Condition | None = None,
+        condition: object = "",
         device: Device | None = None,
         input_shape: tuple[int, ...] | None = None,
         symmetric: tuple[str, ...] = (),
@@ -54,7 +54,7 @@ class Network:
         self.weighted = [layer for layer in layers if isinstance(layer, WeightedLayer)]
         self.rule = rule
         self.streams = streams or Streams(seed=0)
-        self.condition = condition or Condition()
+        self.condition = condition
         self.device = device or get_device("cpu", kernels="plain")
         self.ops = ops_for(self.device, matmul)
         for layer in layers:

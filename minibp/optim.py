@@ -1,12 +1,9 @@
-"""Eq. 3: stochastic gradient descent and Batch Manhattan, and which parameters they move."""
+"""Eq. 3: stochastic gradient descent and Batch Manhattan."""
 
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
-from minibp.network import Network
 from minibp.ops.sign import sign
-from minibp.study.conditions import Condition
-from minibp.study.settings import Settings
 
 
 def eq3(setting: int, g: Array, w: Array, memory: Array | int, m: float, d: float):
@@ -70,42 +67,3 @@ class Optimizer:
         if name not in layer.grads:
             raise RuntimeError(f"layer {layer.name!r} has no gradient yet: run backward first.")
         return layer.grads[name]
-
-
-def build_optimizer(
-    network: Network,
-    condition: Condition,
-    rate: float,
-    settings: Settings | None = None,
-) -> Optimizer:
-    """Return the optimizer of a condition: Eq. 3's setting, and which layers learn.
-
-    rate      η, before any drop
-    settings  its momentum, weight decay, and what they apply to; None: the paper's
-
-    Raises InputError for a rate that is negative or not finite.
-    """
-    settings = settings or Settings()
-    last = network.weighted[-1]
-    slots = []
-    for layer in learning_layers(network, condition):
-        for name in layer.params:
-            decays = {"W": True, "b": settings.decay_biases}.get(name, settings.decay_bn)
-            signs = settings.bm_scope == "all" or name == "W"
-            multiplier = {"W": settings.weight_rate, "b": settings.bias_rate}.get(name, 1.0)
-            multiplier *= settings.last_layer_rate if layer is last else 1.0
-            setting, decay = condition.bm if signs else 0, settings.weight_decay if decays else 0.0
-            slots.append((layer, name, setting, decay, multiplier))
-    return Optimizer(slots, rate, settings.momentum)
-
-
-def learning_layers(network: Network, condition: Condition) -> list[Layer]:
-    """Return the layers whose parameters learn: all, all but the last ("bottom"), or the last."""
-    last: WeightedLayer = network.weighted[-1]
-    if condition.freeze == "top":
-        return [last]
-    return [
-        layer
-        for layer in network.layers
-        if layer.params and not (condition.freeze == "bottom" and layer is last)
-    ]

@@ -21,7 +21,6 @@ LAYOUT = 1  # to be raised when the fit changes
 CHUNK = 1000  # images at a time, so that a fit needs little memory
 MOST_INPUTS = 8192  # of a whitening, whose matrix has that many rows and columns
 ONE_FIT = threading.Lock()  # limits of BLAS's threads are the whole process's
-AUTO = {"cifar": "gcn+zca", "timit": "standardize"}
 
 
 @dataclass(frozen=True)
@@ -69,19 +68,16 @@ class Whitening:
 Preprocess = Affine | Whitening
 
 
-def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
+def fit(kind: str, X_train: np.ndarray, dtype: str) -> Preprocess:
     """Return what turns samples (B, …), uint8 or float, into inputs of a dtype.
 
     kind  "mean": subtract the training-mean image; "gcn+zca": that, then global contrast
           normalization and whitening; "standardize": mean 0 and standard deviation 1 of each input,
-          and mean 0 of one that is constant up to rounding; "none"; "auto": gcn+zca for the CIFAR
-          network, standardize for TIMIT's, else mean
+          and mean 0 of one that is constant up to rounding; "none"; "auto": mean
 
     It is fitted on the training set alone. A whitening is kept in the cache folder, under the
     checksum of its training set.
     """
-    if kind == "auto":
-        kind = AUTO.get(network, "mean")
     if kind == "none":
         return Affine(dtype)
     if kind == "gcn+zca":
@@ -92,7 +88,7 @@ def fit(kind: str, X_train: np.ndarray, network: str, dtype: str) -> Preprocess:
             )
         return Whitening(**_remembered(X_train, dtype, lambda: _fit_gcn_zca(X_train, dtype)))
     mean = X_train.mean(axis=0, dtype=np.float64)
-    if kind == "mean":
+    if kind in ("mean", "auto"):
         return Affine(dtype, mean.astype(dtype))
     square = sum((chunk**2).sum(axis=0) for chunk in _chunks(X_train, mean))
     std = np.sqrt(square / len(X_train))

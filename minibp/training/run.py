@@ -1,8 +1,7 @@
 """One run: one network, one learning rate, one batch schedule. It takes arrays, not file names."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
 from itertools import pairwise
 from typing import Any
 
@@ -15,16 +14,13 @@ from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
 from minibp.ops import plain
 from minibp.ops.tiers import working
-from minibp.optim import Optimizer, build_optimizer
+from minibp.optim import Optimizer
 from minibp.rng import Streams
-from minibp.study.conditions import Condition
-from minibp.study.networks import build_network, input_shape
-from minibp.study.settings import Settings
-from minibp.training import metrics, preprocess
+from minibp.training import metrics
 from minibp.training.data import Data
 from minibp.training.feed import SHARE, Feed, HostFeed, ResidentFeed, bytes_on_device
+from minibp.training.recipe import Recipe
 from minibp.training.replay import Replay
-from minibp.training.schedule import BatchSchedule, rate_at, rate_drops
 from minibp.update import update
 
 
@@ -54,27 +50,6 @@ def estimate_moments(
             layer.observe(alpha, average)
 
 
-@dataclass(frozen=True)
-class Plan:
-    """Everything but the data that decides a run's numbers."""
-
-    network: str
-    condition: Condition
-    rate: float  # base rate × factor, before any drop
-    batch_schedule: BatchSchedule = field(default_factory=lambda: BatchSchedule(100))
-    epochs: int = 65
-    drops: Sequence[int] | None = None  # epochs after which the rate drops; None: the paper's
-    seed: int = 0
-    dtype: str = "float32"
-    settings: Settings = field(default_factory=Settings)
-
-    def __post_init__(self) -> None:
-        if self.epochs < 1:
-            raise InputError(f"epochs {self.epochs}: expected 1 or more.")
-        if self.drops is None:
-            object.__setattr__(self, "drops", rate_drops(self.epochs))
-
-
 class Diverged(Exception):
     """The loss or an output is no longer finite."""
 
@@ -88,18 +63,15 @@ class Run:
     frequent training class, and it has no loss.
     """
 
-    def __init__(self, plan: Plan, data: Data, device: Device | None = None):
-        data.check_fits(plan.network, input_shape(plan.network))
-        self.plan, self.data = plan, data
+    def __init__(self, recipe: Recipe, data: Data, device: Device | None = None):
+        recipe.check(data)
+        self.recipe, self.data = recipe, data
         self.device = device or get_device("cpu")
-        settings = plan.settings
-        self.network = build_network(
-            plan.network, data.classes, plan.condition, self.device, plan.seed, plan.dtype, settings
-        )
+        self.network = recipe.network(self.device, data.X_train.shape[1:], data.classes)
         self._check_batches()
         self.network.fuse()
-        self.optimizer = build_optimizer(self.network, plan.condition, plan.rate, settings)
-        self.streams = Streams(plan.seed)
+        self.optimizer = recipe.optimizer(self.network)
+        self.streams = Streams(recipe.seed)
         self.feeds, self.replay = self._make_feeds(), None
         if isinstance(self.feeds["train"], ResidentFeed):
             self.replay = Replay(self.network, self.optimizer, self.launch_step)
@@ -109,7 +81,7 @@ class Run:
     @property
     def finished(self) -> bool:
         """Whether there is nothing left to train."""
-        return self.diverged_epoch is not None or len(self.history) == self.plan.epochs
+        return self.diverged_epoch is not None or len(self.history) == self.recipe.epochs
 
     @property
     def launches(self) -> str | None:
@@ -144,8 +116,8 @@ class Run:
 
     def steps_per_epoch(self, epoch: int) -> int:
         """Return how many batches an epoch (1, 2, …) has."""
-        size, n = self.plan.batch_schedule.at(epoch), len(self.data.y_train)
-        return max(1, n // size) if self.plan.settings.last_batch == "drop" else -(-n // size)
+        size, n = self.recipe.batches.at(epoch), len(self.data.y_train)
+        return max(1, n // size) if self.recipe.settings.last_batch == "drop" else -(-n // size)
 
     def state(self) -> tuple[dict[str, np.ndarray], dict[str, Any]]:
         """Return what a checkpoint holds: arrays by name, and the rest.
@@ -210,8 +182,8 @@ class Run:
             isinstance(after, BatchNorm) and isinstance(layer, Linear)
             for layer, after in pairwise(layers)
         )
-        for epoch in range(1, self.plan.epochs + 1):
-            size, count = self.plan.batch_schedule.at(epoch), self.steps_per_epoch(epoch)
+        for epoch in range(1, self.recipe.epochs + 1):
+            size, count = self.recipe.batches.at(epoch), self.steps_per_epoch(epoch)
             if bn and min(size, n - (count - 1) * size) == 1:
                 raise InputError(
                     f"{n} training samples in batches of {size} leave a last one of 1, which Batch "
@@ -221,10 +193,8 @@ class Run:
 
     def _make_feeds(self) -> dict[str, Feed]:
         """Return where the samples of each part come from: a GPU's memory where they fit."""
-        data, dtype, ops = self.data, self.plan.dtype, self.network.ops
-        prepare = preprocess.fit(
-            self.plan.settings.preprocess, data.X_train, self.plan.network, dtype
-        )
+        data, dtype, ops = self.data, self.recipe.dtype, self.network.ops
+        prepare = self.recipe.prepare(data)
         parts = {"train": (data.X_train, data.y_train), "test": (data.X_test, data.y_test)}
         if data.X_holdout is not None:
             parts["holdout"] = (data.X_holdout, data.y_holdout)
@@ -238,7 +208,7 @@ class Run:
 
     def batches_of(self, stream: str, epoch: int) -> tuple[list[int], np.ndarray]:
         """Return the sizes of an epoch's batches, and the order of the samples."""
-        n, size = len(self.data.y_train), self.plan.batch_schedule.at(epoch)
+        n, size = len(self.data.y_train), self.recipe.batches.at(epoch)
         count = self.steps_per_epoch(epoch)
         sizes = [min(size, n - k * size) for k in range(count)]
         return sizes, self.streams[stream].at(epoch).permutation(n)
@@ -247,7 +217,7 @@ class Run:
         self, epoch: int, on_step: Callable[[float | None], None] = lambda loss: None
     ) -> float:
         """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
-        self.optimizer.rate = rate_at(epoch, self.plan.rate, self.plan.drops)
+        self.optimizer.rate = self.recipe.rate_at(epoch)
         sizes, order = self.batches_of("shuffle", epoch)
         steps = self._host_steps if self.replay is None else self._resident_steps
         mean = float(self.device.to_host(steps(sizes, order, on_step))) / sum(sizes)
@@ -259,7 +229,7 @@ class Run:
         """Do an epoch's steps; return the sum of all samples' losses."""
         total = 0.0
         for X, labels in self.feeds["train"].batches(sizes, order):
-            E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
+            E = step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
             total = total + E * len(labels)
             loss = float(E) if self.device.blocking else None
             if loss is not None and not np.isfinite(loss):
@@ -288,13 +258,13 @@ class Run:
         """Have the device do all of a step, from its batch to its loss."""
         feed = self.feeds["train"]
         X, labels = feed.next(size)
-        E = step(self.network, self.optimizer, X, labels, self.plan.settings.gradient)
+        E = step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
         self.network.ops.tick(feed.total, E, size, feed.start)
 
     def _estimate_moments(self, epoch: int) -> None:
         if not self.network.batch_norms():
             return
-        settings = self.plan.settings
+        settings = self.recipe.settings
         sizes, order = self.batches_of("moments", epoch)
 
         def batches() -> Iterator[Array]:

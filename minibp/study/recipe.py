@@ -1,0 +1,158 @@
+"""The paper's runs as recipes: a condition, a network of Table 1 or a user's, and the settings."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from minibp.device import Device
+from minibp.experiments.experiment import Experiment
+from minibp.layers import Layer, WeightedLayer
+from minibp.network import Network
+from minibp.optim import Optimizer
+from minibp.study.conditions import Condition
+from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.protocol import (
+    BASE_RATE,
+    BATCH_SIZE,
+    EPOCHS,
+    FACTORS,
+    batch_schedules,
+    rate_drops,
+)
+from minibp.study.settings import FIXED, Settings
+from minibp.training import preprocess
+from minibp.training.data import Data
+from minibp.training.recipe import Recipe
+from minibp.training.schedule import BatchSchedule
+
+AUTO = {"cifar": "gcn+zca", "timit": "standardize"}  # preprocess, by network; else mean
+
+
+@dataclass(frozen=True, kw_only=True)
+class PaperRecipe(Recipe):
+    """A condition's run, by the protocol of Sec. 5.
+
+    model      "mnist", "cifar", "svhn", "image119", "timit", or a user's "my_net.py:small"
+    condition  a column of Tables 2–5, or a new one
+    drops      None: the paper's, in proportion to the epochs
+    """
+
+    model: str
+    condition: Condition
+    epochs: int = EPOCHS
+    drops: Sequence[int] | None = None
+    settings: Settings = field(default_factory=Settings)
+
+    def __post_init__(self) -> None:
+        if self.drops is None and isinstance(self.epochs, int):
+            object.__setattr__(self, "drops", rate_drops(self.epochs))
+        super().__post_init__()
+        if self.model not in NETWORKS:
+            input_shape(self.model)
+
+    def network(self, device: Device, shape: tuple[int, ...], classes: int) -> Network:
+        return build_network(
+            self.model, classes, self.condition, device, self.seed, self.dtype, self.settings
+        )
+
+    def optimizer(self, network: Network) -> Optimizer:
+        return build_optimizer(network, self.condition, self.rate, self.settings)
+
+    @property
+    def name(self) -> str:
+        return str(self.condition)
+
+    @property
+    def files(self) -> dict[str, str]:
+        return self.condition.files
+
+    def prepare(self, data: Data) -> preprocess.Preprocess:
+        kind = self.settings.preprocess
+        if kind == "auto":
+            kind = AUTO.get(self.model, "mean")
+        return preprocess.fit(kind, data.X_train, self.dtype)
+
+    def check(self, data: Data) -> None:
+        data.check_fits(self.model, input_shape(self.model))
+
+    def schedules(self) -> list[BatchSchedule]:
+        return batch_schedules(self.condition, self.batches.size)
+
+    def identity(self) -> dict[str, Any]:
+        common = super().identity()
+        return common | {"settings": {"network": self.model} | common["settings"] | FIXED}
+
+    def defaults(self) -> dict[str, Any]:
+        return super().defaults() | FIXED
+
+
+def paper_experiment(
+    dataset: str,
+    network: str,
+    condition: Condition,
+    seed: int = 0,
+    epochs: int = EPOCHS,
+    batch_size: int = BATCH_SIZE,
+    base_rate: float = BASE_RATE,
+    rate_factors: Sequence[float] = FACTORS,
+    rate_drops: Sequence[int] | None = None,
+    dtype: str = "float32",
+    train_limit: int | None = None,
+    holdout: float | None = None,
+    settings: Settings | None = None,
+) -> Experiment:
+    """Return a condition's experiment on a data set; the defaults are the paper's protocol.
+
+    Raises InputError for numbers that these cannot be.
+    """
+    recipe = PaperRecipe(
+        rate=base_rate,
+        epochs=epochs,
+        batches=BatchSchedule(batch_size),
+        drops=rate_drops,
+        seed=seed,
+        dtype=dtype,
+        settings=settings or Settings(),
+        model=network,
+        condition=condition,
+    )
+    return Experiment(dataset, recipe, rate_factors, train_limit, holdout)
+
+
+def build_optimizer(
+    network: Network,
+    condition: Condition,
+    rate: float,
+    settings: Settings | None = None,
+) -> Optimizer:
+    """Return the optimizer of a condition: Eq. 3's setting, and which layers learn.
+
+    rate      η, before any drop
+    settings  its momentum, weight decay, and what they apply to; None: the paper's
+
+    Raises InputError for a rate that is negative or not finite.
+    """
+    settings = settings or Settings()
+    last = network.weighted[-1]
+    slots = []
+    for layer in learning_layers(network, condition):
+        for name in layer.params:
+            decays = {"W": True, "b": settings.decay_biases}.get(name, settings.decay_bn)
+            signs = settings.bm_scope == "all" or name == "W"
+            multiplier = {"W": settings.weight_rate, "b": settings.bias_rate}.get(name, 1.0)
+            multiplier *= settings.last_layer_rate if layer is last else 1.0
+            setting, decay = condition.bm if signs else 0, settings.weight_decay if decays else 0.0
+            slots.append((layer, name, setting, decay, multiplier))
+    return Optimizer(slots, rate, settings.momentum)
+
+
+def learning_layers(network: Network, condition: Condition) -> list[Layer]:
+    """Return the layers whose parameters learn: all, all but the last ("bottom"), or the last."""
+    last: WeightedLayer = network.weighted[-1]
+    if condition.freeze == "top":
+        return [last]
+    return [
+        layer
+        for layer in network.layers
+        if layer.params and not (condition.freeze == "bottom" and layer is last)
+    ]
