@@ -56,13 +56,13 @@ def mathml(translator, node) -> None:
 
 def put_helps(app, name: str, source: list[str]) -> None:
     """Put the help of a script in the place of `<!-- help: NAME -->`."""
-    source[0] = re.sub(r"<!-- help: (\w+) -->", lambda match: help_of(match[1]), source[0])
+    source[0] = re.sub(r"<!-- help: ([\w/]+) -->", lambda match: help_of(match[1]), source[0])
 
 
 def help_of(name: str) -> str:
     """Return what `python scripts/NAME.py --help` prints, and of its subcommands, as Markdown."""
     path = ROOT / "scripts" / f"{name}.py"
-    spec = importlib.util.spec_from_file_location(f"minibp_docs_{name}", path)
+    spec = importlib.util.spec_from_file_location(f"minibp_docs_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
     sys.path.insert(0, str(path.parent))  # scripts import their neighbours
