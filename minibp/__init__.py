@@ -4,9 +4,9 @@ from minibp.device import get_device
 from minibp.gradcheck import gradcheck
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
-from minibp.optim import build_optimizer
 from minibp.study.conditions import Condition
 from minibp.study.networks import build_network
+from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
 
 __version__ = "0.1.0"

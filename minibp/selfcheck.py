@@ -21,10 +21,10 @@ from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, 
 from minibp.network import Network
 from minibp.ops import plain
 from minibp.ops.tiers import ops_for
-from minibp.optim import build_optimizer
 from minibp.rng import Streams
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
 from minibp.training.run import step
 

@@ -39,15 +39,23 @@ def load(path: Path | str) -> UserFile:
     """
     path = Path(path).resolve()
     texts = _texts(path)
-    digest = hashlib.sha256()
-    for name, text in texts.items():
-        digest.update(f"{name} {len(text)}\n".encode())
-        digest.update(text)
-    sha256 = digest.hexdigest()
+    sha256 = _digest(texts)
     key = f"{path} {sha256}"
     if key not in _loaded:
         _loaded[key] = UserFile(_execute(path, texts, sha256), sha256)
     return _loaded[key]
+
+
+def checksum(path: Path | str) -> str:
+    """Return the `sha256` of a file without loading it."""
+    return _digest(_texts(Path(path).resolve()))
+
+
+def file_of(cls: type) -> Path | None:
+    """Return the file of a user's class, or None for one of minibp or of an interactive session."""
+    module = sys.modules.get(cls.__module__)
+    path = getattr(module, "__file__", None)
+    return None if path is None or cls.__module__.partition(".")[0] == "minibp" else Path(path)
 
 
 def split(name: str) -> tuple[str, str] | None:
@@ -88,6 +96,14 @@ def _where(error: BaseException, own: set[str]) -> str:
     if not frames:
         return ""
     return f"{frames[-1].filename}:{frames[-1].lineno}: `{frames[-1].line}` raised "
+
+
+def _digest(texts: dict[str, bytes]) -> str:
+    digest = hashlib.sha256()
+    for name, text in texts.items():
+        digest.update(f"{name} {len(text)}\n".encode())
+        digest.update(text)
+    return digest.hexdigest()
 
 
 def _texts(path: Path) -> dict[str, bytes]:

@@ -26,9 +26,9 @@ from minibp.files import write_json
 from minibp.losses import softmax_cross_entropy
 from minibp.network import members
 from minibp.ops import plain
-from minibp.optim import build_optimizer
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
 from minibp.training.run import step
 from minibp.update import update

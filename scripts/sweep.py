@@ -24,21 +24,23 @@ from tqdm import tqdm
 
 from minibp import console
 from minibp.device import KERNELS, Device, available_cores, get_device
-from minibp.errors import DamagedFileError, InputError
+from minibp.errors import InputError
 from minibp.experiments.experiment import Experiment
-from minibp.experiments.identity import differences
-from minibp.experiments.sweep import HEAD, How, Job, Source, Sweep, folder_of, jobs_of
-from minibp.experiments.workers import run_here, run_on_cluster, run_side_by_side
-from minibp.files import read_json
+from minibp.experiments.folder import changes_in
+from minibp.experiments.job import DataSource, Job, Worker, folder_of, jobs_of
+from minibp.experiments.sweep import Sweep, run_here
+from minibp.experiments.workers import run_in_processes, run_on_cluster, run_side_by_side
 from minibp.study import paper
 from minibp.study.conditions import Condition
+from minibp.study.protocol import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
+from minibp.study.recipe import paper_experiment
 from minibp.study.settings import Settings, changes_of
 from minibp.training.run import Run
-from minibp.training.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
-from minibp.training.warmup import compile_kernels
+from minibp.training.warmup import rehearse
 
 AT_ONCE = 5  # runs on a GPU: a condition's five learning rates
 RECORD_BYTES = 200  # of a run's record, for each epoch and weighted layer
+LAYERS = 5  # with weights, about
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -104,7 +106,7 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def sources_of(args: argparse.Namespace) -> list[Source]:
+def sources_of(args: argparse.Namespace) -> list[DataSource]:
     """Return the data sets; raise InputError for contradictory or unknown flags."""
     names = args.datasets or ([] if args.unverified else ["digits"])
     names = list(dict.fromkeys([*names, *args.unverified]))
@@ -122,7 +124,7 @@ def sources_of(args: argparse.Namespace) -> list[Source]:
             options["data_dir"] = places[name]
         if name in args.unverified:
             options["unverified"] = True
-        sources.append(Source(name, tuple(sorted(options.items()))))
+        sources.append(DataSource(name, tuple(sorted(options.items()))))
     return sources
 
 
@@ -155,7 +157,7 @@ def conditions_of(args: argparse.Namespace) -> list[Condition]:
     return list(dict.fromkeys(found)) or paper.conditions()
 
 
-def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
+def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, DataSource]]:
     """Return the experiments with their data; data sets are fetched here, once."""
     if args.workers is not None and args.workers < 0:
         raise InputError(f"--workers {args.workers}: expected 0 or more.")
@@ -171,7 +173,7 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
             raise InputError(f"data set {source.name!r}: {why_none_fits(shape)}")
         data.reduced(args.train_limit, args.holdout, 0)  # raises before any work is begun
         for condition, seed in itertools.product(conditions, range(args.seeds)):
-            experiment = Experiment(
+            experiment = paper_experiment(
                 dataset=source.name,
                 network=data.network,
                 condition=condition,
@@ -188,19 +190,18 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, Source]]:
     return found
 
 
-def dry_run(sweep: Sweep, workers: int, how: How) -> None:
+def dry_run(sweep: Sweep, workers: int, worker: Worker) -> None:
     """Print the runs that are left, and about how long they and their records take."""
     seconds, size = {}, 0.0
     for job in sweep.left.values():
         experiment = job.experiment
-        kind = (job.source.name, experiment.condition.bn)
+        kind = (job.source.name, experiment.recipe.condition.bn)
         if kind not in seconds:
-            seconds[kind] = seconds_of_an_epoch(job, how)
-        layers = 6 if experiment.network == "image119" else 5
-        size += experiment.epochs * layers * RECORD_BYTES
-        print(f"{job.source.name}  {experiment.condition}  seed {experiment.seed}  {job.run}")
+            seconds[kind] = seconds_of_an_epoch(job, worker)
+        size += experiment.recipe.epochs * LAYERS * RECORD_BYTES
+        print(f"{job.source.name}  {experiment.recipe.name}  seed {experiment.seed}  {job.trial}")
     total = sum(
-        seconds[job.source.name, job.experiment.condition.bn] * job.experiment.epochs
+        seconds[job.source.name, job.experiment.recipe.condition.bn] * job.experiment.recipe.epochs
         for job in sweep.left.values()
     )
     print(
@@ -210,28 +211,27 @@ def dry_run(sweep: Sweep, workers: int, how: How) -> None:
     )
 
 
-def seconds_of_an_epoch(job: Job, how: How) -> float:
+def seconds_of_an_epoch(job: Job, worker: Worker) -> float:
     """Return the seconds of an epoch, from a few steps of training and of evaluation."""
-    experiment = job.experiment
-    data = job.source.load(registry.load)
-    small = data.reduced(min(len(data.y_train), 5 * experiment.batch_size), None, 0)
+    recipe = dataclasses.replace(job.experiment.recipe, rate=0.0)
+    data, batch = job.source.load(registry.load), recipe.batches.size
+    small = data.reduced(min(len(data.y_train), 5 * batch), None, 0)
     small = dataclasses.replace(small, X_test=small.X_test[:200], y_test=small.y_test[:200])
-    device = get_device(how.device, how.kernels, how.threads)
-    plan = experiment.plan(*experiment.runs()[0][1:])
-    run = Run(dataclasses.replace(plan, rate=0.0), small, device)
-    with threadpool_limits(how.threads):
+    device = get_device(worker.device, worker.kernels, worker.threads)
+    run = Run(recipe, small, device)
+    with threadpool_limits(worker.threads):
         run.train_epoch(1)
         start = time.perf_counter()
         run.train_epoch(1)
         training = (time.perf_counter() - start) / run.steps_per_epoch(1)
-        ((X, _),) = run.feeds["train"].batches([experiment.batch_size])
+        ((X, _),) = run.feeds["train"].batches([batch])
         start = time.perf_counter()
         run.network.forward(X, train=True)  # takes about as long as one to evaluate
         device.synchronize()
         testing = time.perf_counter() - start
-    samples = experiment.train_limit or len(data.y_train)
-    moments = 20 if experiment.condition.bn else 0
-    return (samples / 100) * training + (len(data.y_test) / 100 + moments) * testing
+    samples = job.experiment.train_limit or len(data.y_train)
+    moments = recipe.settings.bn_batches if run.network.batch_norms() else 0
+    return (samples / batch) * training + (len(data.y_test) / batch + moments) * testing
 
 
 def duration(seconds: float) -> str:
@@ -271,26 +271,30 @@ def main(argv: list[str] | None = None) -> int:
     args = build_parser().parse_args(argv)
     warnings.showwarning = console.one_line
     args.out = args.out.absolute()  # workers may have other working folders
-    how = How(args.device, args.kernels, args.threads, args.keep_weights)
+    worker = Worker(args.device, args.kernels, args.threads, args.keep_weights)
     try:
         device = get_device(args.device, args.kernels, args.threads) if not args.scheduler else None
-        how = dataclasses.replace(how, device=device.name) if device else how
-        workers, at_once = who_works(args, how.device)
+        worker = dataclasses.replace(worker, device=device.name) if device else worker
+        workers, at_once = who_works(args, worker.device)
         experiments = experiments_of(args)
         jobs = jobs_of(experiments, args.out)
         check(args.out, experiments)
-        sweep = Sweep(jobs, registry.load, how)
+        sweep = Sweep(jobs, registry.load, worker)
         if args.dry_run:
-            dry_run(sweep, max(1, workers), how)
+            dry_run(sweep, max(1, workers), worker)
             return 0
         if device is not None and sweep.left:
             compile_one(sweep, device)
         args.out.mkdir(parents=True, exist_ok=True)
         display, start = Display(sweep, args.quiet), time.perf_counter()
-        if workers == 0 and not args.scheduler:
-            run_side_by_side(sweep, display, at_once) if at_once > 1 else run_here(sweep, display)
-        elif sweep.left:
-            run_on_cluster(sweep, display, workers=workers, address=args.scheduler)
+        if args.scheduler:
+            run_on_cluster(sweep, display, args.scheduler)
+        elif at_once > 1:
+            run_side_by_side(sweep, display, at_once)
+        elif workers > 1:
+            run_in_processes(sweep, display, workers)
+        else:
+            run_here(sweep, display)
         sweep.finish()
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
@@ -313,40 +317,26 @@ def compile_one(sweep: Sweep, device: Device) -> None:
     """Compile the kernels here, before the workers need them, by the first run that can be set up;
     what is wrong with the others is told when it is their turn."""
     for job in {job.folder: job for job in sweep.left.values()}.values():
-        plan = job.experiment.plan(*job.experiment.runs()[0][1:])
         with contextlib.suppress(InputError):
-            compile_kernels(plan, device, lambda: print("compiling …", file=sys.stderr))
+            data = job.source.load(registry.load)
+            compiling = lambda: print("compiling …", file=sys.stderr)  # noqa: E731
+            rehearse(job.experiment.recipe, data, device, compiling)
             return
 
 
-def check(folder: Path, experiments: list[tuple[Experiment, Source]]) -> None:
+def check(folder: Path, experiments: list[tuple[Experiment, DataSource]]) -> None:
     """Raise InputError if the folder has experiments of these names with other settings, on other
     data, or by another text of a user's file."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file: choose a folder.")
     for experiment, source in experiments:
         place = folder_of(experiment, folder)
-        before = head_of(place)
-        if before is not None:
-            now = experiment.identity() | {"data_sha256": source.sha256}
-            changes = differences(before, now)
-            if changes:
-                raise InputError(
-                    f"{place} holds another experiment: {'; '.join(changes)}. Choose another "
-                    "folder with --out."
-                )
-
-
-def head_of(place: Path) -> dict | None:
-    """Return what says which experiment a folder holds, or None."""
-    for path in (place / HEAD, place / "run.json"):
-        try:
-            return read_json(path)
-        except FileNotFoundError:
-            continue
-        except DamagedFileError as error:
-            print(f"warning: {error} It is written anew.", file=sys.stderr)
-    return None
+        changes = changes_in(place, experiment, source.sha256)
+        if changes:
+            raise InputError(
+                f"{place} holds another experiment: {'; '.join(changes)}. Choose another folder "
+                "with --out."
+            )
 
 
 if __name__ == "__main__":

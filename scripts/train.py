@@ -19,17 +19,20 @@ from tqdm import tqdm
 
 from minibp import console
 from minibp.device import KERNELS, get_device, without_numba
-from minibp.errors import DamagedFileError, InputError
+from minibp.errors import InputError
 from minibp.experiments import results
-from minibp.experiments.experiment import Experiment, Listener, run_experiment
-from minibp.experiments.identity import differences
+from minibp.experiments.experiment import Experiment, Trial
+from minibp.experiments.folder import changes_in, head_of
+from minibp.experiments.sweep import run_experiment
+from minibp.experiments.trial import Listener
 from minibp.feedback import RULES
-from minibp.files import folder_name, read_json
+from minibp.files import folder_name
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, input_shape
+from minibp.study.protocol import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
+from minibp.study.recipe import paper_experiment
 from minibp.study.settings import Settings, changes_of
 from minibp.training.run import Run
-from minibp.training.schedule import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -240,7 +243,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
 
 def experiment_of(args: argparse.Namespace, network: str) -> Experiment:
     """Return the experiment that the flags describe."""
-    return Experiment(
+    return paper_experiment(
         dataset=dataset_of(args),
         network=network,
         condition=condition_of(args),
@@ -260,44 +263,31 @@ def experiment_of(args: argparse.Namespace, network: str) -> Experiment:
 def choose_folder(experiment: Experiment, resume: bool) -> Path:
     """Return a new folder below runs/; with `resume`, the newest of this experiment if any."""
     dataset = registry.short(experiment.dataset)
-    name = f"{dataset}-{experiment.condition}-seed{experiment.seed}"
+    name = f"{dataset}-{experiment.recipe.name}-seed{experiment.seed}"
     first = Path("runs") / folder_name(name)
     folders = [first]
     while folders[-1].exists():
         folders.append(first.with_name(f"{first.name}-{len(folders) + 1}"))
     if resume:
         for folder in reversed(folders[:-1]):
-            if _may_hold(folder, experiment):
+            if head_of(folder) is not None and not changes_in(folder, experiment, None):
                 return folder
     return folders[-1]
-
-
-def _may_hold(folder: Path, experiment: Experiment) -> bool:
-    """Return whether a folder's record is of an experiment, or too damaged to tell: then the
-    records of its runs are asked."""
-    try:
-        before = read_json(folder / "run.json")
-        now = experiment.identity() | {"data_sha256": before["data_sha256"]}
-        return not differences(before, now)
-    except DamagedFileError:
-        return True
-    except (OSError, KeyError, TypeError):  # no record, or one of something else
-        return False
 
 
 class Progress(Listener):
     """A progress bar for each run, with loss and error."""
 
-    def __init__(self, experiment: Experiment):
-        self.experiment, self.bar = experiment, None
+    def __init__(self) -> None:
+        self.bar = None
 
     def compiling(self) -> None:
         print("compiling the CPU kernels: some seconds, once on this machine …", file=sys.stderr)
 
-    def run_begins(self, factor: float, index: int, of: int, run: Run) -> None:
-        sizes = [run.steps_per_epoch(epoch) for epoch in range(1, self.experiment.epochs + 1)]
+    def trial_begins(self, trial: Trial, number: int, total: int, run: Run) -> None:
+        sizes = [run.steps_per_epoch(epoch) for epoch in range(1, trial.recipe.epochs + 1)]
         self.bar = tqdm(
-            desc=f"rate factor {factor:g} ({index + 1} of {of})",
+            desc=f"rate factor {trial.factor:g} ({number} of {total})",
             total=sum(sizes),
             initial=sum(sizes[: len(run.history)]),
             unit="step",
@@ -311,7 +301,7 @@ class Progress(Listener):
     def epoch_ends(self, run: Run) -> None:
         self._show(run)
 
-    def run_ends(self, record: dict) -> None:
+    def trial_ends(self, record: dict) -> None:
         if self.bar is not None:
             self.bar.close()
 
@@ -389,7 +379,7 @@ def main(argv: list[str] | None = None) -> int:
             folder,
             device=device,
             resume=args.resume,
-            listener=Listener() if args.quiet else Progress(experiment),
+            listener=Listener() if args.quiet else Progress(),
         )
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)

@@ -15,21 +15,7 @@ FLOORS = ("ground", "ops", "engine", "training", "experiments", "study")
 GROUND = {"errors", "files", "device", "rng", "usercode", "console"}
 DOORS = {"minibp", "minibp.selfcheck"}  # for users: they may import from every floor, nobody them
 # What the moves left to be cut.
-TO_CUT = {
-    ("minibp.gradcheck", "minibp.training.metrics"),
-    ("minibp.network", "minibp.study.conditions"),
-    ("minibp.optim", "minibp.study.conditions"),
-    ("minibp.optim", "minibp.study.settings"),
-    ("minibp.training.run", "minibp.study.conditions"),
-    ("minibp.training.run", "minibp.study.networks"),
-    ("minibp.training.run", "minibp.study.settings"),
-    ("minibp.training.schedule", "minibp.study.conditions"),
-    ("minibp.training.warmup", "minibp.study.networks"),
-    ("minibp.experiments.experiment", "minibp.study.conditions"),
-    ("minibp.experiments.experiment", "minibp.study.networks"),
-    ("minibp.experiments.experiment", "minibp.study.settings"),
-    ("minibp.experiments.identity", "minibp.study.settings"),
-}
+TO_CUT = {("minibp.gradcheck", "minibp.training.metrics")}
 
 
 def tree(module):

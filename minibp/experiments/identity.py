@@ -1,52 +1,53 @@
 """What makes two records those of the same experiment, and of the same run."""
 
-import dataclasses
 from typing import Any
 
 from minibp.errors import differing
-from minibp.study.settings import Settings
-from minibp.training.schedule import BatchSchedule
+from minibp.experiments.experiment import Experiment, Trial
 
-DEFAULTS = dataclasses.asdict(Settings())  # of settings that an older record has not
+NAMES = {"condition": "rule", "network": "network"}  # entries that may name a user's file
 
 
-def owner_of(head: dict[str, Any], factor: float, schedule: BatchSchedule) -> dict[str, Any]:
+def owner_of(experiment: Experiment, head: dict[str, Any], trial: Trial) -> dict[str, Any]:
     """Return what a run is, by name: its experiment's identity, its rate and its batches."""
-    return _flat(head) | {"rate_factor": factor, "batch_schedule": str(schedule)}
+    own = {"rate_factor": trial.factor, "batch_schedule": str(trial.recipe.batches)}
+    return _flat(head, experiment.recipe.defaults(), head.get("files", {})) | own
 
 
-def differences(before: dict[str, Any], now: dict[str, Any]) -> list[str]:
+def differences(before: dict[str, Any], now: dict[str, Any], defaults: dict[str, Any]) -> list[str]:
     """Return what differs between two records' identities, as "name was …, now …".
 
     A user's file is what its text is: the same text under another path makes no difference.
+
+    defaults  the values of settings that an older record has not
     """
-    old, new = _flat(before), _flat(now)
+    shas = [record["files"] for record in (before, now)] if "files" in before else [{}, {}]
+    blank = [dict.fromkeys(files, "") for files in shas]  # older records do not know the texts
+    (old, new), (given, given_now), (rest, rest_now) = (
+        [_flat(record, defaults, one) for record, one in zip((before, now), texts, strict=True)]
+        for texts in (shas, [{}, {}], blank)
+    )
     words = []
-    if "files" not in before:  # an older record, which does not know the texts
-        old["condition"], new["condition"] = before.get("condition"), now.get("condition")
-    elif old["condition"] != new["condition"]:
-        old["condition"], new["condition"] = before.get("condition"), now.get("condition")
-        if _replaced(before, dict.fromkeys(before["files"], "")) == _replaced(
-            now, dict.fromkeys(now["files"], "")
-        ):
-            words = [f"the rule's text was {_listed(before)}, now {_listed(now)}"]
-            new["condition"] = old["condition"]
+    for name, kind in NAMES.items():
+        if old.get(name) != new.get(name):
+            if rest[name] == rest_now[name]:
+                words.append(f"the {kind}'s text was {_listed(before)}, now {_listed(now)}")
+            else:
+                words += differing({name: given.get(name)}, {name: given_now.get(name)})
+            new[name] = old.get(name)
     return words + differing(old, new)
 
 
-def _flat(record: dict[str, Any]) -> dict[str, Any]:
-    """Return a record's identity by name, with a user's file's checksum for its path."""
+def _flat(
+    record: dict[str, Any], defaults: dict[str, Any], texts: dict[str, str]
+) -> dict[str, Any]:
+    """Return a record's identity by name, with texts for the paths in it."""
     own = {name: record.get(name) for name in ("dataset", "seed", "data_sha256")}
-    condition = {"condition": _replaced(record, record.get("files", {}))}
-    return own | condition | DEFAULTS | record.get("settings", {})
-
-
-def _replaced(record: dict[str, Any], texts: dict[str, str]) -> str:
-    """Return a record's condition with texts for the paths in it."""
-    condition = str(record.get("condition"))
-    for path, text in texts.items():
-        condition = condition.replace(path, text)
-    return condition
+    flat = own | {"condition": record.get("condition")} | defaults | record.get("settings", {})
+    for name in NAMES.keys() & flat.keys():
+        for path, text in texts.items():
+            flat[name] = str(flat[name]).replace(path, text)
+    return flat
 
 
 def _listed(record: dict[str, Any]) -> str:

@@ -1,43 +1,37 @@
-"""Who does the jobs of a sweep: this process, alone or in threads, or Dask's workers."""
+"""Who does the jobs of a sweep, if not this process alone: threads of it for a GPU, processes of
+this machine, or Dask's workers on several."""
 
 import concurrent.futures
 import contextlib
-import logging
+import multiprocessing
+import os
 import re
 import signal
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from multiprocessing.context import SpawnProcess
 
-from minibp.device import available_cores
-from minibp.errors import InputError
-from minibp.experiments.experiment import Listener
-from minibp.experiments.sweep import ELSEWHERE, FAILED, Job, Outcome, Sweep, work
+from minibp.errors import DamagedFileError, InputError
+from minibp.experiments.job import (
+    DONE,
+    ELSEWHERE,
+    ERROR,
+    FAILED,
+    Job,
+    Loader,
+    Outcome,
+    Worker,
+    work,
+)
+from minibp.experiments.sweep import PAUSE, Sweep
+from minibp.experiments.trial import Listener
+from minibp.files import read_json
 
 PATIENCE = 600  # seconds without a scheduler before a sweep gives up
-PAUSE = 0.5  # seconds between two looks
 ANSWER = 10  # seconds that a scheduler has to answer
-
-
-def run_here(sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
-    """Do all jobs one after the other in this process; those that others are at come last."""
-    waiting, elsewhere = deque(sweep.left.values()), 0
-    while waiting:
-        sweep.progress.running = 1
-        watch(sweep)
-        job = waiting.popleft()
-        outcome = work(job, sweep.loader, sweep.how)
-        if outcome.state != ELSEWHERE:
-            sweep.take(outcome)
-            elsewhere = 0
-            continue
-        waiting.append(job)
-        elsewhere += 1
-        if elsewhere >= len(waiting):  # nothing else is left to do
-            time.sleep(PAUSE)
-    sweep.progress.running = 0
-    watch(sweep)
+DEATHS = 20  # of processes, with no job done in between, before a sweep gives up
 
 
 class _Stopped(BaseException):
@@ -64,7 +58,7 @@ def run_side_by_side(sweep: Sweep, watch: Callable[[Sweep], None], at_once: int)
             while waiting or running:
                 while waiting and len(running) < at_once:
                     job = waiting.popleft()
-                    future = threads.submit(work, job, sweep.loader, sweep.how, listener)
+                    future = threads.submit(work, job, sweep.loader, sweep.worker, listener)
                     running[future] = job
                 sweep.progress.running = len(running)
                 watch(sweep)
@@ -86,43 +80,92 @@ def run_side_by_side(sweep: Sweep, watch: Callable[[Sweep], None], at_once: int)
     watch(sweep)
 
 
-def run_on_cluster(
-    sweep: Sweep,
-    watch: Callable[[Sweep], None],
-    *,
-    workers: int | None = None,
-    address: str | None = None,
-) -> None:
-    """Do all jobs on Dask's workers.
+def run_in_processes(sweep: Sweep, watch: Callable[[Sweep], None], count: int) -> None:
+    """Do all jobs in processes of this machine, each of which takes jobs that nobody is at.
 
-    workers  how many processes to start on this machine; None: as many as there are cores
-    address  of a running scheduler ("tcp://…"), instead
+    A process that dies is replaced by another, which goes on from the job's checkpoint. Raises
+    InputError if they only die.
+    """
+    for job in sweep.left.values():
+        (job.place / ERROR).unlink(missing_ok=True)  # they are tried again
+    context = multiprocessing.get_context("spawn")  # a fork would copy threads' locks
+    processes: list[SpawnProcess] = []
+    deaths = 0
+    try:
+        while sweep.left:
+            dead = [process.exitcode for process in processes if process.exitcode]
+            deaths += len(dead)
+            if deaths > DEATHS:
+                raise InputError(
+                    f"{deaths} workers died one after the other, the last with status {dead[-1]}: "
+                    "is there memory for so many? Choose fewer --workers; the same command goes on."
+                )
+            processes = [process for process in processes if process.exitcode is None]
+            jobs = list(sweep.left.values())
+            while len(processes) < min(count, len(jobs)):
+                given = (jobs, sweep.loader, sweep.worker, os.getpid())
+                processes.append(context.Process(target=_serve, args=given, daemon=True))
+                processes[-1].start()
+            time.sleep(PAUSE)
+            for outcome in filter(None, map(_outcome_in_folder, jobs)):
+                sweep.take(outcome)
+                deaths = 0
+            sweep.progress.running = min(len(processes), len(sweep.left))
+            watch(sweep)
+    finally:
+        for process in processes:
+            process.terminate()
+        for process in processes:
+            process.join()
 
-    A worker that dies is replaced by another, which goes on from the job's checkpoint. If a running
+
+def _serve(jobs: Sequence[Job], loader: Loader, worker: Worker, parent: int) -> None:
+    """Do the jobs that nobody is at, until there are none left, or the sweep's process is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which then ends this
+    listener, waiting = _Orphaned(parent), list(jobs)
+    with contextlib.suppress(_Stopped):
+        while waiting:
+            outcomes = [
+                work(job, loader, worker, listener)
+                for job in waiting
+                if _outcome_in_folder(job) is None
+            ]
+            waiting = [outcome.job for outcome in outcomes if outcome.state == ELSEWHERE]
+            if len(waiting) == len(outcomes):  # others are at all of them
+                time.sleep(PAUSE)
+                listener.step(None)
+
+
+def _outcome_in_folder(job: Job) -> Outcome | None:
+    """Return what became of a job, as its folder says, or None if it is not done yet."""
+    if job.done:
+        return Outcome(job, DONE)
+    with contextlib.suppress(FileNotFoundError, NotADirectoryError, DamagedFileError):
+        return Outcome(job, FAILED, read_json(job.place / ERROR)["error"])
+    return None
+
+
+class _Orphaned(Listener):
+    """Ends a run at its next step once the process of a number is no longer the parent."""
+
+    def __init__(self, parent: int):
+        self.parent = parent
+
+    def step(self, loss: float | None) -> None:
+        if os.getppid() != self.parent:
+            raise _Stopped
+
+
+def run_on_cluster(sweep: Sweep, watch: Callable[[Sweep], None], address: str) -> None:
+    """Do all jobs on Dask's workers, on any number of machines that share the sweep's folder.
+
+    address  of a running scheduler, "tcp://…"
+
+    A worker that dies is replaced by another, which goes on from the job's checkpoint. If the
     scheduler is gone, its return is waited for. Raises InputError without the package distributed,
     and for an address where there is no scheduler.
     """
     distributed = _distributed()
-    if address is None:
-        with (
-            distributed.LocalCluster(
-                n_workers=workers or available_cores(),
-                threads_per_worker=1,
-                memory_limit=0,  # or Dask would pause workers, and end them
-                processes=True,
-                dashboard_address="127.0.0.1:0",
-                silence_logs=logging.CRITICAL,
-            ) as cluster,
-            distributed.Client(cluster) as client,
-        ):
-            client.register_plugin(_deaf(distributed))
-            try:
-                _drive(client, sweep, watch)
-            except _Lost as error:
-                raise InputError(
-                    f"the cluster on this machine broke down ({error}); the same command goes on."
-                ) from error
-        return
     if not re.fullmatch(r"\w+://.+:\d+", address):
         raise InputError(f"no scheduler's address {address!r}: expected tcp://HOST:PORT.")
     lost, found = None, False
@@ -144,18 +187,6 @@ def run_on_cluster(
             _drive(client, sweep, watch)
 
 
-def _deaf(distributed):
-    """Return a plugin by which local workers leave Ctrl-C to the sweep, which then ends them."""
-
-    class Deaf(distributed.WorkerPlugin):
-        name = "deaf"
-
-        def setup(self, worker) -> None:
-            signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-    return Deaf()
-
-
 class _Lost(Exception):
     """The scheduler forgot the jobs."""
 
@@ -165,7 +196,9 @@ def _drive(client, sweep: Sweep, watch: Callable[[Sweep], None]) -> None:
     distributed = _distributed()
 
     def submit(jobs):
-        return {client.submit(work, job, sweep.loader, sweep.how, pure=False): job for job in jobs}
+        return {
+            client.submit(work, job, sweep.loader, sweep.worker, pure=False): job for job in jobs
+        }
 
     waiting = submit(sweep.left.values())
     while waiting:
@@ -224,7 +257,7 @@ def _distributed():
         import distributed
     except ImportError as error:
         raise InputError(
-            "several workers need Dask: pip install 'minibp[sweep]', or --workers 0 for one run "
-            "after the other in this process."
+            "a scheduler's workers need Dask: pip install 'minibp[sweep]'. Workers on this "
+            "machine do without: --workers N."
         ) from error
     return distributed

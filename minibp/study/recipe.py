@@ -22,7 +22,7 @@ from minibp.study.protocol import (
 from minibp.study.settings import FIXED, Settings
 from minibp.training import preprocess
 from minibp.training.data import Data
-from minibp.training.recipe import Recipe
+from minibp.training.recipe import Recipe, whole
 from minibp.training.schedule import BatchSchedule
 
 AUTO = {"cifar": "gcn+zca", "timit": "standardize"}  # preprocess, by network; else mean
@@ -44,8 +44,8 @@ class PaperRecipe(Recipe):
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        if self.drops is None and isinstance(self.epochs, int):
-            object.__setattr__(self, "drops", rate_drops(self.epochs))
+        if self.drops is None and whole(self.epochs):
+            object.__setattr__(self, "drops", rate_drops(int(self.epochs)))
         super().__post_init__()
         if self.model not in NETWORKS:
             input_shape(self.model)

@@ -31,6 +31,7 @@ class BatchSchedule:
         for size in (self.size, self.size if self.later is None else self.later):
             if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
                 raise InputError(f"batch size {size}: expected a whole number of 1 or more.")
+        object.__setattr__(self, "size", int(self.size))
 
     def at(self, epoch: int) -> int:
         """Return the batch size of an epoch (1, 2, …)."""

@@ -1,36 +1,57 @@
-"""Compiling the kernels that a run needs: seconds on a machine's first run, later none."""
+"""A rehearsal before a run: one step on made-up numbers.
 
+It compiles the kernels that the run needs: seconds on a machine's first run, later none. And it
+finds what does not fit, before there is anything to lose.
+"""
+
+import contextlib
+import dataclasses
 from collections.abc import Callable
 
 import numpy as np
 
 from minibp.device import Device
-from minibp.network import Network
+from minibp.errors import InputError
 from minibp.ops import plain
-from minibp.optim import build_optimizer
-from minibp.study.networks import build_network, input_shape
-from minibp.training.run import Plan, estimate_moments, step
+from minibp.training.data import Data
+from minibp.training.recipe import Recipe
+from minibp.training.run import estimate_moments, step
 
 BATCH = 2
 
 
-def compile_kernels(plan: Plan, device: Device, notice: Callable[[], None]) -> None:
-    """Have each kernel of a run compiled, or loaded from the disk, by a step on random numbers.
+def rehearse(recipe: Recipe, data: Data, device: Device, notice: Callable[[], None]) -> None:
+    """Do a step of a recipe on made-up numbers of the data's shape.
 
-    `notice` is called first if they are not on the disk yet. Nothing is done on the plain tier.
+    `notice` is called first if kernels have to be compiled that are not on the disk yet. Raises
+    InputError for a network that does not give an output for each class.
     """
-    net = build_network(
-        plan.network, 2, plan.condition, device, 0, plan.dtype, settings=plan.settings
-    )
-    if net.ops is plain:
-        return
-    if not device.blocking:  # a GPU's are compiled in a second
-        return _step(net, plan, device)
+    shape = data.X_train.shape[1:]
+    net = recipe.network(device, shape, data.classes)
+    net.fuse()
+    numbers = np.arange(BATCH * np.prod(shape)).reshape(BATCH, *shape) % 7
+    X = device.asarray(numbers, recipe.dtype)
+    labels = device.asarray(np.arange(BATCH) % data.classes)
+    with (
+        _noticing(notice) if device.blocking and net.ops is not plain else contextlib.nullcontext()
+    ):
+        N = net.forward(X, train=True)
+        if N.shape != (BATCH, data.classes):
+            raise InputError(
+                f"{recipe.name}: the network gives outputs {N.shape} for {BATCH} samples of "
+                f"{data.classes} classes: expected {(BATCH, data.classes)}."
+            )
+        step(net, dataclasses.replace(recipe, rate=0.0).optimizer(net), X, labels)
+        estimate_moments(net, iter([X]))
+        net.forward(X, train=False)
+
+
+@contextlib.contextmanager
+def _noticing(notice: Callable[[], None]):
+    """Call `notice` at Numba's first compilation within the block; to load a kernel is none."""
     from numba.core import event
 
     class Once(event.Listener):
-        """Gives notice of the first compilation; loading a kernel from the disk is none."""
-
         given = False
 
         def on_start(self, _: object) -> None:
@@ -42,14 +63,4 @@ def compile_kernels(plan: Plan, device: Device, notice: Callable[[], None]) -> N
             pass
 
     with event.install_listener("numba:compile", Once()):
-        _step(net, plan, device)
-
-
-def _step(net: Network, plan: Plan, device: Device) -> None:
-    net.fuse()
-    shape = (BATCH, *input_shape(plan.network))
-    X = device.asarray(np.arange(np.prod(shape)).reshape(shape) % 7, plan.dtype)
-    optimizer = build_optimizer(net, plan.condition, rate=0.0, settings=plan.settings)
-    step(net, optimizer, X, device.asarray(np.arange(BATCH)))
-    estimate_moments(net, iter([X]))
-    net.forward(X, train=False)
+        yield

@@ -18,9 +18,10 @@ from minibp.device import Device, get_device
 from minibp.ops.cuda.blas import Blas
 from minibp.study.conditions import Condition
 from minibp.study.networks import input_shape
+from minibp.study.recipe import PaperRecipe
 from minibp.study.settings import Settings
 from minibp.training.data import Data
-from minibp.training.run import Plan, Run
+from minibp.training.run import Run
 from minibp.training.schedule import BatchSchedule
 
 BATCHES = 20  # in the data
@@ -61,7 +62,9 @@ class Ours:
         data = Data(name, X, y, X[:1], y[:1], CLASSES[name])
         settings = Settings(init="he", preprocess="mean", matmul="tf32" if args.tf32 else "float32")
         condition = Condition(args.feedback, bn=bn, bm=int(bm))
-        plan = Plan(name, condition, 5e-6, BatchSchedule(n), settings=settings)
+        plan = PaperRecipe(
+            model=name, condition=condition, rate=5e-6, batches=BatchSchedule(n), settings=settings
+        )
         self.run, self.n, self.left = Run(plan, data, device), n, 0
         if not replayed:
             self.run.replay.reason = "asked for"

@@ -31,9 +31,10 @@ from minibp.layers import MaxPool2D, ReLU
 from minibp.losses import softmax_cross_entropy
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.protocol import BASE_RATE
+from minibp.study.recipe import PaperRecipe
 from minibp.study.settings import Settings
-from minibp.training.run import Plan, Run, step
-from minibp.training.schedule import BASE_RATE, BatchSchedule
+from minibp.training.run import Run, step
 
 # Each condition of the comparison with a rate factor at which it learns.
 CONDITIONS = {"SGD": 10.0, "BN+BM": 0.1, "frSF+BN+BM": 0.1, "RndF": 0.1}
@@ -159,15 +160,14 @@ def print_training(args: argparse.Namespace) -> list[dict]:
         jobs = [(seed, name) for seed in range(args.seeds) for name in devices]
         for seed, name in tqdm(jobs, desc=head, leave=False, disable=None):
             part = data.reduced(args.train_limit, None, seed)
-            plan = Plan(
-                data.network,
-                Condition.parse(head),
-                BASE_RATE * factor,
-                BatchSchedule(100),
-                args.epochs,
+            recipe = PaperRecipe(
+                model=data.network,
+                condition=Condition.parse(head),
+                rate=BASE_RATE * factor,
+                epochs=args.epochs,
                 seed=seed,
             )
-            run = Run(plan, part, devices[name])
+            run = Run(recipe, part, devices[name])
             while not run.finished:
                 run.advance()
             errors[name].append(run.history[-1]["error"])
@@ -181,10 +181,8 @@ def print_steps(args: argparse.Namespace) -> list[dict]:
     data, losses = registry.load(args.dataset, data_dir=args.data_dir), {}
     for name, device in tiers(args).items():
         condition = Condition.parse(args.condition)
-        plan = Plan(
-            data.network, condition, BASE_RATE * 0.1, BatchSchedule(100), 1, dtype=args.dtype
-        )
-        run, losses[name] = Run(plan, data, device), []
+        given = {"condition": condition, "rate": BASE_RATE * 0.1, "epochs": 1, "dtype": args.dtype}
+        run, losses[name] = Run(PaperRecipe(model=data.network, **given), data, device), []
         epochs = itertools.count(1)
         while len(losses[name]) < args.steps:
             for X, labels in run.feeds["train"].batches(*run.batches_of("shuffle", next(epochs))):

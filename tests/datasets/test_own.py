@@ -17,7 +17,8 @@ from PIL import Image
 from minibp import Condition
 from minibp.errors import DamagedFileError, InputError
 from minibp.study.networks import NETWORKS, input_shape
-from minibp.training.run import Plan, Run
+from minibp.study.recipe import PaperRecipe
+from minibp.training.run import Run
 
 
 @pytest.fixture(autouse=True)
@@ -418,7 +419,10 @@ def test_made_up_data_for_every_network(network):
 
 def test_made_up_data_can_be_learned():
     data = load("synthetic:mnist,train=500,test=200")
-    run = Run(Plan("mnist", Condition.parse("frSF+BN+BM"), rate=5e-5, epochs=1), data)
+    run = Run(
+        PaperRecipe(model="mnist", condition=Condition.parse("frSF+BN+BM"), rate=5e-5, epochs=1),
+        data,
+    )
     assert run.advance()["error"] < 10  # 90 is chance
 
 

@@ -1,5 +1,4 @@
 import contextlib
-import dataclasses
 import json
 import os
 import signal
@@ -13,13 +12,14 @@ import pytest
 from minibp import Condition, Settings, get_device
 from minibp.errors import InputError
 from minibp.experiments import results
-from minibp.experiments.experiment import Experiment, Listener, run_experiment
 from minibp.experiments.identity import differences
+from minibp.experiments.sweep import run_experiment
+from minibp.experiments.trial import Listener
 from minibp.files import read_json, write_json
+from minibp.study.recipe import paper_experiment
 from minibp.training import checkpoint
 from minibp.training.data import Data
 from minibp.training.run import Run
-from minibp.training.schedule import BatchSchedule
 
 
 @pytest.fixture(scope="session")
@@ -33,15 +33,15 @@ def toy():
 
 def experiment(head="frSF+BN+BM", **changes):
     given = {"epochs": 2, "batch_size": 20, "rate_factors": (1, 0.1)} | changes
-    return Experiment(
-        "toy", "mnist", Condition.parse(head), settings=Settings(bn_batches=2), **given
-    )
+    given = {"settings": Settings(bn_batches=2)} | given
+    return paper_experiment("toy", "mnist", Condition.parse(head), **given)
 
 
 def test_the_folder_and_the_record(toy, tmp_path):
     record = run_experiment(experiment(), toy, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "curves.png",
+        "experiment.json",
         "rate-0.1",
         "rate-1",
         "run.json",
@@ -50,6 +50,7 @@ def test_the_folder_and_the_record(toy, tmp_path):
         "checkpoint-previous.h5",
         "checkpoint.h5",
         "history.jsonl",
+        "lock",
         "run.json",
     ]
     written = read_json(tmp_path / "out" / "run.json")
@@ -253,14 +254,14 @@ def test_the_state_of_another_network_is_an_error(toy, tmp_path):
     run_experiment(experiment(rate_factors=[1]), toy, tmp_path)
     arrays, meta = checkpoint.load(tmp_path / "rate-1" / "checkpoint.h5")
     meta = {"updates": 1, "history": [], "diverged_epoch": None}
-    run = Run(experiment("BN").plan(1, BatchSchedule(20)), toy)
+    run = Run(experiment("BN").trials()[0].recipe, toy)
     with pytest.raises(InputError, match="the state of another network: feedback/conv1/M was"):
         run.restore(arrays, meta)
 
 
 def test_rates_that_agree_to_six_digits_have_runs_of_their_own(toy, tmp_path):
     factors = (1.0000001, 1.0, 12345.678, 12345.681)
-    names = [name for name, *_ in experiment(rate_factors=factors).runs()]
+    names = [trial.name for trial in experiment(rate_factors=factors).trials()]
     assert names == ["rate-1.0000001", "rate-1", "rate-12345.678", "rate-12345.681"]
 
 
@@ -290,8 +291,8 @@ def test_a_record_from_before_the_texts_were_kept_is_of_the_same_rule(toy, tmp_p
     rule.write_text(RULE + "+W")
     now = experiment(f"{rule}:R").identity()
     before = {name: value for name, value in now.items() if name != "files"}
-    assert not differences(before, now)
-    assert differences(before | {"condition": "BN"}, now)
+    assert not differences(before, now, {})
+    assert differences(before | {"condition": "BN"}, now, {})
 
 
 def test_the_record_says_what_each_epoch_was_computed_with(toy, tmp_path):
@@ -313,9 +314,7 @@ def test_a_last_batch_of_one_is_an_error_for_bn_before_any_work(toy, tmp_path):
         experiment("SGD", batch_size=13, rate_factors=[1], epochs=1), toy, tmp_path / "a"
     )
     settings = Settings(bn_batches=2, last_batch="drop")
-    plan = dataclasses.replace(
-        experiment(batch_size=13, rate_factors=[1], epochs=1), settings=settings
-    )
+    plan = experiment(batch_size=13, rate_factors=[1], epochs=1, settings=settings)
     run_experiment(plan, toy, tmp_path / "b")
 
 
@@ -324,8 +323,8 @@ def test_a_last_batch_of_one_is_an_error_for_bn_before_any_work(toy, tmp_path):
     [
         ({"epochs": 0}, "epochs 0"),
         ({"batch_size": 0}, "batch size 0"),
-        ({"base_rate": -1.0}, "base rate -1"),
-        ({"base_rate": float("nan")}, "base rate nan"),
+        ({"base_rate": -1.0}, "rate -1"),
+        ({"base_rate": float("nan")}, "rate nan"),
         ({"rate_factors": [1, -1]}, "rate factors"),
         ({"rate_factors": []}, "rate factors"),
         ({"rate_factors": [1, 1]}, "given twice"),
@@ -354,10 +353,11 @@ KILLED = """
 import sys
 from pathlib import Path
 from minibp import Condition, Settings
-from minibp.experiments.experiment import Experiment, run_experiment
+from minibp.experiments.sweep import run_experiment
+from minibp.study.recipe import paper_experiment
 from minibp_datasets import digits
 
-experiment = Experiment(
+experiment = paper_experiment(
     "digits", "mnist", Condition.parse(sys.argv[2]), epochs=4, train_limit=150, batch_size=50,
     rate_factors=(1, 0.1), settings=Settings(bn_batches=2),
 )

@@ -19,34 +19,33 @@ from threadpoolctl import threadpool_limits
 
 from minibp.errors import InputError
 from minibp.experiments import results
-from minibp.experiments.experiment import Experiment
-from minibp.experiments.sweep import (
+from minibp.experiments.job import (
     DONE,
     ELSEWHERE,
-    How,
+    DataSource,
     Outcome,
-    Source,
-    Sweep,
-    appears,
+    Worker,
     jobs_of,
     locked,
     work,
 )
-from minibp.experiments.workers import run_here, run_on_cluster, run_side_by_side
+from minibp.experiments.sweep import Sweep, appears, run_here
+from minibp.experiments.workers import run_in_processes, run_on_cluster, run_side_by_side
 from minibp.study.conditions import Condition
+from minibp.study.recipe import paper_experiment
 from minibp.training.run import Run
 
 ROOT = Path(__file__).parents[2]
 DATA = "synthetic:mnist,classes=3,train=60,test=30"
-HOW = How(kernels="plain")
+HOW = Worker(kernels="plain")
 
 
 def jobs(folder, heads=("SGD", "uSF+BM"), factors=(1, 0.1), epochs=2, data=DATA):
     experiments = [
-        Experiment(data, "mnist", Condition.parse(head), epochs=epochs, rate_factors=factors)
+        paper_experiment(data, "mnist", Condition.parse(head), epochs=epochs, rate_factors=factors)
         for head in heads
     ]
-    return jobs_of([(experiment, Source(data)) for experiment in experiments], folder)
+    return jobs_of([(experiment, DataSource(data)) for experiment in experiments], folder)
 
 
 def sweep(folder, **options):
@@ -72,7 +71,7 @@ def test_the_jobs_of_the_papers_grid(tmp_path):
     from minibp.study import paper
 
     experiments = [
-        (Experiment("digits", "mnist", condition), Source("digits"))
+        (paper_experiment("digits", "mnist", condition), DataSource("digits"))
         for condition in paper.conditions()
     ]
     found = jobs_of(experiments, tmp_path)
@@ -92,12 +91,12 @@ def gpu(monkeypatch):
         made.append(CppDevice())
         return made[-1]
 
-    monkeypatch.setattr("minibp.experiments.sweep.get_device", get_device)
+    monkeypatch.setattr("minibp.experiments.job.get_device", get_device)
     return made
 
 
 def on_gpu(folder, **options):
-    return Sweep(jobs(folder, **options), registry.load, How(device="cuda"))
+    return Sweep(jobs(folder, **options), registry.load, Worker(device="cuda"))
 
 
 def test_runs_side_by_side_on_a_gpu_are_those_one_by_one(tmp_path, gpu, monkeypatch):
@@ -129,7 +128,7 @@ def test_more_runs_than_fit_side_by_side_and_one_that_fails(tmp_path, gpu, monke
     advance = Run.advance
 
     def breaking(self, *rest):
-        if self.plan.rate == 5e-4 and self.plan.condition == Condition():
+        if self.recipe.rate == 5e-4 and self.recipe.condition == Condition():
             raise OSError("no space left")
         return advance(self, *rest)
 
@@ -185,7 +184,7 @@ def test_a_sweep_in_this_process(tmp_path):
 
 def test_it_is_what_one_experiment_after_the_other_gives(tmp_path):
     from minibp.device import get_device
-    from minibp.experiments.experiment import run_experiment
+    from minibp.experiments.sweep import run_experiment
 
     done = sweep(tmp_path / "sweep")
     run_here(done, quiet)
@@ -194,7 +193,7 @@ def test_it_is_what_one_experiment_after_the_other_gives(tmp_path):
             run_experiment(
                 job.experiment,
                 registry.load(DATA),
-                tmp_path / "single" / str(job.experiment.condition),
+                tmp_path / "single" / job.experiment.recipe.name,
                 device=get_device("cpu", "plain", 1),
             )
     for ours, theirs in zip(numbers(tmp_path / "sweep"), numbers(tmp_path / "single"), strict=True):
@@ -203,7 +202,7 @@ def test_it_is_what_one_experiment_after_the_other_gives(tmp_path):
 
 def test_weights_are_kept_by_choice(tmp_path):
     job = jobs(tmp_path)[0]
-    assert work(job, registry.load, How(kernels="plain", keep_weights=True)).state == DONE
+    assert work(job, registry.load, Worker(kernels="plain", keep_weights=True)).state == DONE
     assert (job.place / "checkpoint.h5").exists()
 
 
@@ -246,16 +245,16 @@ def test_a_run_that_somebody_else_does_is_left_to_them(tmp_path):
 
 
 def test_two_sweeps_on_one_folder_do_each_run_once(tmp_path, monkeypatch):
-    from minibp.experiments import sweep as module
+    from minibp.experiments import job as module
 
     begun = []
-    do_run = module.do_run
+    do_trial = module.do_trial
 
     def counted(folder, name, *arguments, **options):
         begun.append(folder / name)
-        return do_run(folder, name, *arguments, **options)
+        return do_trial(folder, name, *arguments, **options)
 
-    monkeypatch.setattr(module, "do_run", counted)
+    monkeypatch.setattr(module, "do_trial", counted)
     both = [sweep(tmp_path), sweep(tmp_path)]
     threads = [threading.Thread(target=run_here, args=(one, quiet)) for one in both]
     for thread in threads:
@@ -266,12 +265,11 @@ def test_two_sweeps_on_one_folder_do_each_run_once(tmp_path, monkeypatch):
     assert all(one.progress.done == 6 for one in both)
 
 
-def test_a_cluster_of_processes_gives_the_same_numbers(tmp_path):
-    pytest.importorskip("distributed")
+def test_processes_give_the_same_numbers(tmp_path):
     one, many = sweep(tmp_path / "one"), sweep(tmp_path / "many")
     run_here(one, quiet)
     seen = []
-    run_on_cluster(many, lambda s: seen.append(s.progress.running), workers=2)
+    run_in_processes(many, lambda s: seen.append(s.progress.running), 2)
     assert many.progress.done == 6
     assert max(seen) > 0
     assert numbers(tmp_path / "one") == numbers(tmp_path / "many")
@@ -286,15 +284,15 @@ def test_no_scheduler_at_an_address(tmp_path, monkeypatch):
 
 def test_without_dask(tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "distributed", None)
-    with pytest.raises(InputError, match=r"minibp\[sweep\].*--workers 0"):
-        run_on_cluster(sweep(tmp_path), quiet)
+    with pytest.raises(InputError, match=r"minibp\[sweep\].*--workers N"):
+        run_on_cluster(sweep(tmp_path), quiet, "tcp://127.0.0.1:9")
 
 
 def test_ten_thousand_runs_are_planned_at_once(tmp_path):
     experiments = [
         (
-            Experiment(DATA, "mnist", Condition.parse(head), seed=seed),
-            Source(DATA),
+            paper_experiment(DATA, "mnist", Condition.parse(head), seed=seed),
+            DataSource(DATA),
         )
         for head in ("SGD", "BN", "frSF+BN+BM", "RndF")
         for seed in range(500)
@@ -419,7 +417,6 @@ def command(folder, *more):
 
 def test_ctrl_c_ends_it_cleanly(tmp_path):
     """As in a terminal: every process of the group gets the signal."""
-    pytest.importorskip("distributed")
     process = subprocess.Popen(
         command(tmp_path, "--workers", "2", "--quiet", "--epochs", "300"),
         stdout=subprocess.PIPE,
@@ -442,7 +439,6 @@ def test_ctrl_c_ends_it_cleanly(tmp_path):
 @pytest.mark.slow
 def test_a_sweep_killed_at_random_moments_gives_the_same_tables(tmp_path):
     """Kills of workers and of the whole sweep; KILLS of them, 100 by hand (docs/cluster.md)."""
-    pytest.importorskip("distributed")
     kills = int(os.environ.get("MINIBP_TEST_KILLS", "6"))
     subprocess.run(command(tmp_path / "whole", "--workers", "0", "--quiet"), check=True)
     rng = __import__("random").Random(0)
@@ -477,7 +473,7 @@ def test_a_sweep_killed_at_random_moments_gives_the_same_tables(tmp_path):
 
 
 def workers_of(pid):
-    """Return the processes of Dask's workers that a sweep started (Linux)."""
+    """Return the worker processes that a sweep started (Linux)."""
     found = []
     for path in Path("/proc").glob("[0-9]*/stat"):
         try:

@@ -99,12 +99,12 @@ def test_all_of_the_papers_conditions_by_default(run):
 
 
 def test_a_failed_run_is_told_at_the_end(run, tmp_path, monkeypatch):
-    from minibp.experiments import sweep as module
+    from minibp.experiments import job as module
 
     def broken(place, *_, **__):
         raise RuntimeError("no room")
 
-    monkeypatch.setattr(module, "do_run", broken)
+    monkeypatch.setattr(module, "do_trial", broken)
     status, out, err = run("sweep", *SMALL, "--conditions", "SGD", "--rate-factors", "1")
     assert status == 1
     assert "0 of 1 runs done, 1 failed" in out
@@ -192,7 +192,7 @@ def test_a_cut_record_is_made_anew(run, tmp_path, name):
         warnings.simplefilter("always")
         _, out, err = run("sweep", *flags)
     assert out.startswith("1 of 1 runs done, 0 failed")
-    assert f"{path} is no record" in " ".join([err, *(str(warning.message) for warning in told)])
+    assert str(path) in " ".join([err, *(str(warning.message) for warning in told)])
     assert json.loads(path.read_text())
 
 

@@ -48,7 +48,12 @@ def test_the_main_job_in_small(run, tmp_path):
     assert LAST_LINE.fullmatch(out.splitlines()[-1])
     assert "rate factor     rate  batch size  best error  at epoch  diverged" in out
     folder = tmp_path / "runs" / "digits-frSF+BN+BM-seed0"
-    assert {path.name for path in folder.iterdir()} == {"run.json", "curves.png", "rate-1"}
+    assert {path.name for path in folder.iterdir()} == {
+        "run.json",
+        "experiment.json",
+        "curves.png",
+        "rate-1",
+    }
     assert read_json(folder / "run.json")["settings"]["epochs"] == 1
 
 
@@ -65,7 +70,7 @@ def test_the_same_command_twice_keeps_both(run, tmp_path):
     assert folders == ["digits-SGD-seed0", "digits-SGD-seed0-2"]
     status, out, _ = run("--resume", *QUICK)  # the newest of the two, which is finished
     assert status == 0
-    assert "digits-SGD-seed0-2" in out
+    assert "digits-SGD-seed0" in out
     assert sorted(path.name for path in (tmp_path / "runs").iterdir()) == folders
 
 
@@ -166,7 +171,7 @@ BAD = {
     "p without a rule": (["--p", "0.5"], "--p needs a rule"),
     "p for a rule without p": (["--feedback", "uSF", "--p", "0"], "no flip probability"),
     "batch size 0": (["--batch-size", "0"], "batch size 0"),
-    "negative rate": (["--base-rate", "-1"], "base rate -1"),
+    "negative rate": (["--base-rate", "-1"], "rate -1"),
     "negative factor": (["--rate-factors", "-1"], "rate factors"),
     "negative seed": (["--seed", "-1"], "seed -1"),
     "no epochs": (["--epochs", "0"], "epochs 0"),
@@ -304,7 +309,7 @@ def test_a_link_to_nothing_is_no_folder(run, tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "folder"), [("{", "digits-SGD-seed0"), ("[]", "digits-SGD-seed0-2")]
+    ("text", "folder"), [("{", "digits-SGD-seed0"), ("[]", "digits-SGD-seed0")]
 )
 def test_resuming_without_out_where_the_record_is_damaged_or_foreign(run, tmp_path, text, folder):
     run("--quiet", *QUICK)

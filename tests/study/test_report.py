@@ -10,10 +10,10 @@ import pytest
 from minibp_datasets import registry
 
 from minibp.experiments import results
-from minibp.experiments.experiment import Experiment
-from minibp.experiments.sweep import How, Source, Sweep, jobs_of
-from minibp.experiments.workers import run_here
+from minibp.experiments.job import DataSource, Worker, jobs_of
+from minibp.experiments.sweep import Sweep, run_here
 from minibp.study.conditions import Condition
+from minibp.study.recipe import paper_experiment
 from minibp.study.report import report
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
@@ -26,14 +26,14 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     experiments = [
         (
-            Experiment(data, "mnist", Condition.parse(head), epochs=2, rate_factors=(1, 1e9)),
-            Source(data),
+            paper_experiment(data, "mnist", Condition.parse(head), epochs=2, rate_factors=(1, 1e9)),
+            DataSource(data),
         )
         for data in ("synthetic:mnist,classes=3,train=60,test=30", "synthetic:mnist,classes=4")
         for head in ("SGD", "frSF+BN+BM", "uSF+BM")
     ]
     jobs = jobs_of(experiments, folder)
-    run_here(Sweep(jobs, registry.load, How(kernels="plain")), lambda _: None)
+    run_here(Sweep(jobs, registry.load, Worker(kernels="plain")), lambda _: None)
     return report(results.read(folder), "A & B")
 
 

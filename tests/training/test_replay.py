@@ -16,10 +16,11 @@ from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
 from minibp.ops.cuda.compiled import CudaOps, DeviceScalar
 from minibp.study.networks import NETWORKS, input_shape
+from minibp.study.recipe import PaperRecipe
 from minibp.training import preprocess
 from minibp.training.data import Data
 from minibp.training.feed import HostFeed, ResidentFeed
-from minibp.training.run import Plan, Run
+from minibp.training.run import Run
 from minibp.training.schedule import BatchSchedule
 
 SPEED = Path(__file__).parents[2] / "docs" / "speed.md"
@@ -52,9 +53,17 @@ def a_run(
     **changes,
 ):
     chosen = Settings(bn_batches=2, init="he").replace(**changes)
-    given = (network, Condition.parse(head), 1e-3, BatchSchedule(batch), epochs, (1,))
-    plan = Plan(*given, dtype=dtype, settings=chosen)
-    return Run(plan, data or data_for(network), device or CppDevice())
+    recipe = PaperRecipe(
+        model=network,
+        condition=Condition.parse(head),
+        rate=1e-3,
+        batches=BatchSchedule(batch),
+        epochs=epochs,
+        drops=(1,),
+        dtype=dtype,
+        settings=chosen,
+    )
+    return Run(recipe, data or data_for(network), device or CppDevice())
 
 
 def finish(run):
@@ -321,7 +330,7 @@ def test_resident_samples_are_those_of_the_host(kind, source, dtype, n, data):
     X = rng.integers(0, 256, (n, 2, 3, 1)).astype(source)
     y, order = rng.integers(0, 3, n), rng.permutation(n)
     sizes = data.draw(st.lists(st.integers(1, n), min_size=1).filter(lambda s: sum(s) <= n))
-    prepare, device = preprocess.fit(kind, X, "mnist", dtype), CppDevice()
+    prepare, device = preprocess.fit(kind, X, dtype), CppDevice()
     host = HostFeed(device, X, y, prepare)
     resident = ResidentFeed(CudaOps(device), X, y, prepare, dtype)
     for chosen in (None, order):

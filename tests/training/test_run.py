@@ -6,8 +6,9 @@ from conftest import make_device
 
 from minibp import Condition, Settings
 from minibp.errors import InputError
+from minibp.study.recipe import PaperRecipe
 from minibp.training.data import Data
-from minibp.training.run import Plan, Run
+from minibp.training.run import Run
 from minibp.training.schedule import BatchSchedule
 
 HEADS = ["SGD", "BN+BM", "uSF", "NuSF", "brSF-25+BN+BM", "frSF+BN+BM3 Bottom", "RndF+BM2 Top"]
@@ -27,7 +28,15 @@ def toy():
 def plan(head="frSF+BN+BM", rate=1e-3, epochs=3, batch=20, **other):
     settings = Settings().replace(**{"bn_batches": 2} | other.pop("settings", {}))
     condition = Condition.parse(head)
-    return Plan("mnist", condition, rate, BatchSchedule(batch), epochs, settings=settings, **other)
+    return PaperRecipe(
+        model="mnist",
+        condition=condition,
+        rate=rate,
+        batches=BatchSchedule(batch),
+        epochs=epochs,
+        settings=settings,
+        **other,
+    )
 
 
 def finish(run):
@@ -215,4 +224,4 @@ def test_bad_plans(toy):
     with pytest.raises(InputError, match="epochs 0"):
         plan(epochs=0)
     with pytest.raises(InputError, match="network 'cifar' takes"):
-        Run(Plan("cifar", Condition(), 1e-3), toy)
+        Run(PaperRecipe(model="cifar", condition=Condition(), rate=1e-3), toy)

@@ -2,7 +2,8 @@ import pytest
 
 from minibp.errors import InputError
 from minibp.study.conditions import Condition
-from minibp.training.schedule import BatchSchedule, batch_schedules, rate_at, rate_drops
+from minibp.study.protocol import batch_schedules, rate_drops
+from minibp.training.schedule import BatchSchedule, rate_at
 
 
 def test_the_papers_rates():

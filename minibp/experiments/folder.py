@@ -1,0 +1,170 @@
+"""An experiment's folder: what it holds, and whether that is this experiment.
+
+    experiment.json    what the experiment is, from its first run on
+    run.json           the record of all runs that are done
+    curves.png         errors by epoch
+    rate-0.1/          a run: its own run.json, and while it goes on checkpoint.h5, history.jsonl
+
+What is there is all that a later run knows. A run whose run.json is there is done; one with a
+checkpoint goes on from it.
+"""
+
+import contextlib
+import warnings
+from pathlib import Path
+from typing import Any
+
+from minibp.device import Device
+from minibp.errors import DamagedFileError, InputError, differing
+from minibp.experiments import results
+from minibp.experiments.experiment import Experiment
+from minibp.experiments.identity import differences, owner_of
+from minibp.files import read_json, write_json
+from minibp.training.data import Data
+
+HEAD, RECORD, CURVES = "experiment.json", "run.json", "curves.png"
+
+
+def prepare(experiment: Experiment, data: Data, device: Device) -> tuple[dict[str, Any], Data]:
+    """Return the head of an experiment's record, and the part of the data that it is done on.
+
+    Raises InputError for data that does not fit.
+    """
+    sha256 = data.sha256  # of the whole data set; what is taken of it stands in the settings
+    data = data.reduced(experiment.train_limit, experiment.holdout, experiment.seed)
+    experiment.recipe.check(data)
+    head = experiment.identity() | {
+        "data": data.describe(),
+        "data_sha256": sha256,
+        "device": device.describe(),
+        "versions": results.versions(),
+    }
+    return head, data
+
+
+def head_of(folder: Path) -> dict[str, Any] | None:
+    """Return what says which experiment a folder holds, or None; warns of what is damaged."""
+    for name in (RECORD, HEAD):
+        try:
+            return _read_head(folder / name)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except DamagedFileError as error:
+            again = "It is written anew from the runs' own records."
+            warnings.warn(f"{error} {again}", stacklevel=3)
+    return None
+
+
+def changes_in(folder: Path, experiment: Experiment, data_sha256: str | None) -> list[str]:
+    """Return how a folder's experiment differs from another; nothing if there is none yet."""
+    before = head_of(folder)
+    if before is None:
+        return []
+    sha256 = before.get("data_sha256") if data_sha256 is None else data_sha256
+    now = experiment.identity() | {"data_sha256": sha256}
+    return differences(before, now, experiment.recipe.defaults())
+
+
+def claim(folder: Path, experiment: Experiment, head: dict[str, Any]) -> None:
+    """Have a folder hold an experiment; raise InputError if it holds another one."""
+    _check_same(folder, experiment, head)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        _read_head(folder / HEAD)
+    except (FileNotFoundError, DamagedFileError):
+        write_json(folder / HEAD, head)
+
+
+def check_free(folder: Path, experiment: Experiment, head: dict[str, Any], *, resume: bool) -> None:
+    """Raise InputError unless a folder is new, or holds nothing but this experiment and `resume`
+    is set."""
+    if folder.is_symlink() and not folder.exists():
+        raise InputError(f"the output folder {folder} is a link to nothing: choose another --out.")
+    if not folder.exists():
+        return
+    if not folder.is_dir():
+        raise InputError(f"the output folder {folder} is a file: choose another one with --out.")
+    known = [folder / name for name in (RECORD, HEAD) if (folder / name).exists()]
+    if known and not resume:
+        try:
+            _read_head(known[0])
+        except DamagedFileError as error:
+            raise InputError(
+                f"{error} The finished runs are in folders of their own: --resume goes on with "
+                "them, and writes the record anew."
+            ) from error
+    _check_same(folder, experiment, head)
+    ours = {HEAD, RECORD, CURVES, *(trial.name for trial in experiment.trials())}
+    others = [path.name for path in folder.iterdir() if path.name not in ours]
+    others = [name for name in others if not name.endswith(".part")]
+    if not known and others:
+        raise InputError(
+            f"the output folder {folder} holds other files, such as {min(others)!r}: choose a new "
+            "one with --out."
+        )
+    if any(folder.iterdir()) and not resume:
+        raise InputError(
+            f"{folder} holds this very experiment: go on with --resume, or choose another folder "
+            "with --out."
+        )
+
+
+def _check_same(folder: Path, experiment: Experiment, head: dict[str, Any]) -> None:
+    changes = changes_in(folder, experiment, head["data_sha256"])
+    if changes:
+        raise InputError(
+            f"{folder} holds another experiment: {'; '.join(changes)}. Choose another folder with "
+            "--out."
+        )
+
+
+def collect(experiment: Experiment, head: dict[str, Any], folder: Path) -> dict[str, Any]:
+    """Write and return an experiment's record, from those of its runs; runs that are not done are
+    missing in it."""
+    trials = experiment.trials()
+    owners = {trial.name: owner_of(experiment, head, trial) for trial in trials}
+    found = [finished_run(folder / name, owner) for name, owner in owners.items()]
+    rates = [rate for rate in found if rate is not None]
+    finished = len(rates) == len(trials)
+    record = head | {"finished": finished} | results.score(rates) | {"rates": rates}
+    write_json(folder / RECORD, record)
+    return record
+
+
+def finished_run(place: Path, owner: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the record in a run's folder, or None if there is none that is whole.
+
+    Raises InputError for the record of another run.
+    """
+    path = place / RECORD
+    if not path.exists():
+        return None
+    try:
+        record = read_json(path)
+        before = {"rate_factor": record["factor"], "batch_schedule": record["batch_schedule"]}
+    except (DamagedFileError, KeyError, TypeError) as error:
+        warnings.warn(
+            f"{path} is no record of a run ({error}): the run is gone on with.", stacklevel=2
+        )
+        return None
+    before |= record.get("owner", {})
+    changes = differing(before, {name: owner.get(name) for name in before})
+    if changes:
+        raise InputError(
+            f"{path} is another run's: {'; '.join(changes)}. Remove it, and the run is done anew."
+        )
+    return record
+
+
+def is_finished(folder: Path) -> bool:
+    """Return whether an experiment's record is there, whole, and says that all runs are done."""
+    with contextlib.suppress(DamagedFileError, KeyError, TypeError, FileNotFoundError):
+        return bool(read_json(folder / RECORD)["finished"])
+    return False
+
+
+def _read_head(path: Path) -> dict[str, Any]:
+    head = read_json(path)
+    if not isinstance(head, dict) or "settings" not in head:
+        raise DamagedFileError(f"{path} is no record of an experiment.")
+    return head

@@ -1,0 +1,76 @@
+import pickle
+
+import numpy as np
+import pytest
+
+from minibp import Condition, Settings, get_device
+from minibp.errors import InputError
+from minibp.study.recipe import PaperRecipe, paper_experiment
+from minibp.training.data import Data
+from minibp.training.preprocess import Affine, Whitening
+from minibp.training.schedule import BatchSchedule
+
+SGD = Condition()
+
+
+def recipe(**changes):
+    return PaperRecipe(**({"model": "mnist", "condition": SGD, "rate": 0.1} | changes))
+
+
+@pytest.mark.parametrize(
+    ("model", "shape", "kind", "scaled"),
+    [
+        ("cifar", (32, 32, 3), Whitening, None),
+        ("svhn", (32, 32, 3), Affine, False),
+        ("timit", (1845,), Affine, True),
+    ],
+)
+def test_auto_goes_by_the_network(model, shape, kind, scaled):
+    X = np.random.default_rng(0).integers(0, 255, (8, *shape)).astype("uint8")
+    data = Data("toy", X, np.arange(8) % 2, X, np.arange(8) % 2, classes=2)
+    prepare = recipe(model=model).prepare(data)
+    assert type(prepare) is kind
+    assert scaled is None or (prepare.scale is not None) is scaled
+
+
+def test_it_can_be_pickled_and_is_then_the_same():
+    one = recipe(condition=Condition.parse("frSF-25+BN+BM2 Top"), batches=BatchSchedule(50, 1, 9))
+    two = pickle.loads(pickle.dumps(one))
+    assert two == one
+    assert two.identity() == one.identity()
+
+
+def test_the_drops_are_the_papers_in_proportion():
+    assert recipe(epochs=65).drops == (50, 60)
+    assert recipe(epochs=13).drops == (10, 12)
+    assert recipe(epochs=13, drops=()).drops == ()
+
+
+@pytest.mark.parametrize(
+    ("changes", "match"),
+    [
+        ({"rate": -1}, "rate -1: expected a finite number"),
+        ({"epochs": 2.5}, r"epochs 2\.5: expected a whole number"),
+        ({"epochs": True}, "epochs True"),
+        ({"drops": (1.5,)}, "rate drops"),
+        ({"dtype": "float16"}, "dtype 'float16'"),
+        ({"model": "minst"}, "did you mean 'mnist'"),
+    ],
+)
+def test_what_these_cannot_be(changes, match):
+    with pytest.raises(InputError, match=match):
+        recipe(**changes)
+
+
+def test_numpys_whole_numbers_are_whole_numbers():
+    one = paper_experiment("toy", "mnist", SGD, epochs=np.int64(3), batch_size=np.int32(20))
+    assert type(one.recipe.epochs) is int
+    assert one.identity() == paper_experiment("toy", "mnist", SGD, 0, 3, 20).identity()
+
+
+def test_the_optimizer_has_the_settings_numbers():
+    settings = Settings(momentum=0.5, weight_decay=0.0)
+    one = recipe(settings=settings)
+    net = one.network(get_device("cpu", "plain"), (28, 28, 1), 3)
+    assert one.optimizer(net).momentum == 0.5
+    assert one.optimizer(net).rate == 0.1
