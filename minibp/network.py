@@ -11,7 +11,6 @@ from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, check_attributes
 from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, WeightedLayer
-from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Stream, Streams
 
@@ -107,7 +106,7 @@ class Network:
         For training: faster, and with less memory. What the fused layers hand to each other is then
         None in a trace, and on a CPU arrays of one step are overwritten in the next.
         """
-        if self.ops is plain or self.fused:
+        if self.fused or not self.ops.compiled:
             return
         self.units = fused_units(self.layers, self.ops)
         self.fused = True

@@ -19,7 +19,6 @@ from minibp.errors import InputError
 from minibp.gradcheck import Report, Row, gradcheck
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
 from minibp.network import Network
-from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Streams
 from minibp.study.conditions import Condition
@@ -211,7 +210,7 @@ def check(device: Device, networks: list[str], verbose: bool) -> bool:
             if isinstance(subject, Layer):
                 subject.ops = ops
             passed &= _tell(name, gradcheck(subject, *inputs, device=device), verbose)
-    if ops is not plain:  # which has no blocks
+    if ops.compiled:
         _head("fused", where)
         for name, plain_net, fused, inputs in fused_cases(networks, device):
             passed &= _tell(name, check_fused(plain_net, fused, *inputs), verbose)

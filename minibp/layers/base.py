@@ -2,11 +2,11 @@
 
 import contextlib
 from collections.abc import Callable, Iterator
-from typing import Any
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
-from minibp.ops import plain
+from minibp.ops.contract import Ops
+from minibp.ops.plain import PlainOps
 
 
 class Layer:
@@ -18,7 +18,7 @@ class Layer:
     """
 
     param_names: tuple[str, ...] = ()
-    ops: Any = plain  # the tier that does the arithmetic; a Network sets its device's
+    ops: Ops = PlainOps()  # the tier that does the arithmetic; a Network sets its device's
 
     def __init__(self, name: str = ""):
         self.name = name or type(self).__name__.lower()

@@ -11,6 +11,7 @@ from minibp import feedback
 from minibp.device import Array
 from minibp.feedback import BatchwiseRandomMagnitude
 from minibp.network import Network
+from minibp.ops.contract import ResidentFeed
 from minibp.optim import Optimizer
 from minibp.update import in_one_piece, place_feedback
 
@@ -19,13 +20,20 @@ class Replay:
     """Does the steps of a run: of each batch size the first one launch by launch, which compiles
     the kernels, the second by recording it, all later ones by replaying that.
 
+    feed    where the batches come from, and where a step reads its rate and its number
     launch  does all that is to be done on the device for a step of B samples
 
     `reason` says why steps are not replayed, if they are not.
     """
 
-    def __init__(self, network: Network, optimizer: Optimizer, launch: Callable[[int], None]):
-        self.network, self.optimizer, self.launch = network, optimizer, launch
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        feed: ResidentFeed,
+        launch: Callable[[int], None],
+    ):
+        self.network, self.optimizer, self.feed, self.launch = network, optimizer, feed, launch
         self.reason = why_not(network, optimizer)
         self._seen: set[int] = set()
         self._graphs: dict[int, Callable[[], None]] = {}
@@ -44,9 +52,8 @@ class Replay:
 
     def step(self, B: int) -> None:
         """Do a step on B samples, between `begin` and `end`."""
-        ops, network = self.network.ops, self.network
-        ops.rate.set(self.optimizer.rate)
-        ops.step.set(network.updates + 1)
+        network = self.network
+        self.feed.tell(self.optimizer.rate, network.updates + 1)
         if B in self._seen and B not in self._graphs and not self.reason:
             self._record(B)
         if B in self._graphs:
@@ -74,16 +81,13 @@ class Replay:
 
     def _launch_in_place(self, B: int, before: dict) -> None:
         """Do a step, and copy what it made anew to where the next replay looks for it."""
-        told = self._told()
+        told = self.feed.told
         self.launch(B)
-        if self._told() != told:
+        if self.feed.told != told:
             raise RuntimeError("the step itself changed its learning rate or its number")
         for key, array in self._arrays().items():
             if array is not before[key]:
                 before[key][...] = array
-
-    def _told(self) -> tuple[float, float]:
-        return self.network.ops.rate.value, self.network.ops.step.value
 
     def _arrays(self) -> dict[tuple[str, Any], Array]:
         """Return what a step may bind to other arrays: every V in use, and what momentum keeps."""
@@ -114,7 +118,7 @@ def why_not(network: Network, optimizer: Optimizer) -> str:
     of its `V` alone.
     """
     rule = network.rule
-    if not hasattr(network.device, "record"):
+    if not network.device.records:
         return f"device {network.device.name!r} does not record"
     if type(optimizer).step is not Optimizer.step or type(network) is not Network:
         return "the optimizer or the network is of a class of its own"
