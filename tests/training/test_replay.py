@@ -308,7 +308,7 @@ def test_the_stand_in_finds_what_a_replay_forgets(planted, monkeypatch):
 
         monkeypatch.setattr(CudaFeed, "tick", forgetful)
     with pytest.raises(AssertionError):
-        assert_same(finish(a_run(str(expected.plan.condition))), expected)
+        assert_same(finish(a_run(str(expected.recipe.condition))), expected)
 
 
 @pytest.mark.parametrize("head", ["frSF+BN", "brSF-25"])
