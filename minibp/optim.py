@@ -1,5 +1,6 @@
 """Eq. 3: stochastic gradient descent and Batch Manhattan."""
 
+from minibp.checks import finite
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
@@ -41,10 +42,8 @@ class Optimizer:
         rate: float,
         momentum: float,
     ):
-        for what, value in (("rate", rate), ("momentum", momentum)):
-            if not 0 <= value < float("inf"):
-                raise InputError(f"{what} {value}: expected a finite number of 0 or more.")
-        self.slots, self.rate, self.momentum = slots, rate, momentum
+        self.slots = slots
+        self.rate, self.momentum = finite("rate", rate), finite("momentum", momentum)
         self.memory: dict[str, Array] = {
             f"{layer.name}/{name}": 0 * layer.params[name] for layer, name, *_ in slots
         }

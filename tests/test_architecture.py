@@ -12,7 +12,7 @@ MODULES = {
 }
 # A module may import from its own floor and from those below it, never from above.
 FLOORS = ("ground", "ops", "engine", "training", "experiments", "study")
-GROUND = {"errors", "files", "device", "rng", "usercode", "console"}
+GROUND = {"checks", "errors", "files", "device", "rng", "usercode", "console"}
 DOORS = {"minibp", "minibp.selfcheck"}  # for users: they may import from every floor, nobody them
 
 

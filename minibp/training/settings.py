@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from minibp.checks import plain
 from minibp.errors import InputError, unknown
 
 Self = TypeVar("Self", bound="RunSettings")
@@ -48,7 +49,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         """Raise InputError for a value that a setting cannot have."""
         for entry in dataclasses.fields(self):
-            value, meta = getattr(self, entry.name), entry.metadata
+            value, meta = plain(getattr(self, entry.name)), entry.metadata
+            object.__setattr__(self, entry.name, value)
             if "choices" in meta and value not in meta["choices"]:
                 raise InputError(
                     f"setting {entry.name}={value!r}: expected one of {', '.join(meta['choices'])}."
