@@ -12,6 +12,7 @@ from minibp.errors import InputError, differing
 from minibp.layers import BatchNorm, Linear
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
+from minibp.one_pass import update
 from minibp.ops.contract import ResidentFeed
 from minibp.optim import Optimizer
 from minibp.rng import Streams
@@ -20,7 +21,6 @@ from minibp.training.data import Data
 from minibp.training.feed import Feed, feeds
 from minibp.training.recipe import Recipe
 from minibp.training.replay import Replay
-from minibp.update import update
 
 
 def step(
