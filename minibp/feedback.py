@@ -20,10 +20,10 @@ RULES: dict[str, type["FeedbackRule"]] = {}
 REDRAW = ("once", "batch")
 
 
-def rule(name: str) -> Callable[[type], type]:
+def rule(name: str) -> Callable[[type["FeedbackRule"]], type["FeedbackRule"]]:
     """Register the decorated FeedbackRule under a name, as `--feedback` and conditions use it."""
 
-    def register(cls: type) -> type:
+    def register(cls: type["FeedbackRule"]) -> type["FeedbackRule"]:
         cls.name = name
         RULES[name] = cls
         return cls
@@ -50,7 +50,8 @@ class FeedbackRule:
         cls.replayable = vars(cls).get("replayable", False)  # said of one class, not of those below
         says = next(base for base in cls.__mro__ if "formula" in vars(base))
         if any(getattr(cls, name) is not getattr(says, name, None) for name in ("V", "draw")):
-            cls.formula = FeedbackRule.formula  # what is inherited says how another V is made
+            # What is inherited says how another V is made.
+            cls.formula = FeedbackRule.formula  # type: ignore[method-assign]
         check_attributes(cls)
 
     def __init__(self, p: float = 0.0, sigma: float = 0.05):

@@ -49,13 +49,13 @@ def formulas(network: Network) -> dict[WeightedLayer, Formula]:
 
 def place_feedback(network: Network) -> None:
     """Give each layer the V that the pass made, which a replay leaves to the host."""
-    found = formulas(network)
+    rule, found = network.rule, formulas(network)
     late = _deferred(network, found)
-    for layer in found:
-        if layer is late:
+    for layer, formula in found.items():
+        if rule is not None and layer is late:
             network.made_V.pop(layer.name, None)
-            drawn = {} if found[layer].M is None else network.drawn[layer.name]
-            layer.defer_V(partial(network.rule.V, **drawn))
+            drawn = {} if formula.M is None else network.drawn[layer.name]
+            layer.defer_V(partial(rule.V, **drawn))
         else:
             layer.V = network.made_V[layer.name]
 
@@ -82,7 +82,7 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
     updates, learning = [], set()
     for slot in optimizer.slots:
         feedback = None
-        if slot.name == "W":
+        if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
             learning.add(slot.layer)
             feedback = feedbacks.get(slot.layer)
         arrays = slot.gradient(), slot.w, optimizer.memory[slot.key]

@@ -57,7 +57,11 @@ class Replay:
         if B in self._graphs:
             self._graphs[B]()
             network.updates += 1
-            return
+        else:
+            self._launch(B)
+        self.feed.count(B)
+
+    def _launch(self, B: int) -> None:
         before = self._arrays()
         if self._graphs:  # of other sizes, which know where the arrays are
             self._launch_in_place(B, before)
