@@ -2,8 +2,19 @@
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
-from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Layer, Linear, MaxPool2D, ReLU
+from minibp.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Layer,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    WeightedLayer,
+)
 from minibp.ops.contract import BlockOps, Ops, Pooling
+
+KINDS: dict[type, str] = {MaxPool2D: "max", AvgPool2D: "avg"}
 
 
 def fused_units(layers: list[Layer], ops: Ops) -> "list[Layer | Block]":
@@ -26,24 +37,22 @@ def fused_units(layers: list[Layer], ops: Ops) -> "list[Layer | Block]":
 
 def _block(layers: list[Layer]) -> "Block | None":
     """Return the block that the list begins with, or None."""
-    first = layers[0]
-    if type(first) not in (Conv2D, Linear):  # a user's own layer, derived from one, runs itself
-        return None
-    taken: list[Layer] = [first]
-    for kind in (BatchNorm, ReLU):
-        if len(taken) < len(layers) and type(layers[len(taken)]) is kind:
-            taken.append(layers[len(taken)])
-    relu = isinstance(taken[-1], ReLU)
-    if isinstance(first, Linear):
+    first, rest = layers[0], layers[1:]
+    taken = [first]
+    for cls in (BatchNorm, ReLU):
+        if rest and type(rest[0]) is cls:
+            taken.append(rest.pop(0))
+    relu = type(taken[-1]) is ReLU
+    # Of exactly these classes: a user's own layer, derived from one, runs itself.
+    if type(first) is Linear:
         ops = first.ops.dense_block(relu)
-        return Block(taken, ops) if ops else None
-    pool = layers[len(taken)] if len(taken) < len(layers) else None
-    if type(pool) not in (MaxPool2D, AvgPool2D):
-        return None
-    kind = "max" if isinstance(pool, MaxPool2D) else "avg"
-    pooling = Pooling(kind, pool.window, pool.stride, pool.padding)
-    ops = first.ops.conv_block(first.stride, first.padding, relu, pooling)
-    return Block([*taken, pool], ops) if ops else None
+        return None if ops is None else Block(first, taken, ops)
+    pool = rest[0] if rest else None
+    if type(first) is Conv2D and isinstance(pool, MaxPool2D | AvgPool2D) and type(pool) in KINDS:
+        pooling = Pooling(KINDS[type(pool)], pool.window, pool.stride, pool.padding)
+        ops = first.ops.conv_block(first.stride, first.padding, relu, pooling)
+        return None if ops is None else Block(first, [*taken, pool], ops)
+    return None
 
 
 class Block:
@@ -51,8 +60,8 @@ class Block:
     arrays. What is only needed within is not there to be looked at: a trace has None for it.
     """
 
-    def __init__(self, layers: list[Layer], ops: BlockOps):
-        self.layers, self.weighted, self.ops = layers, layers[0], ops
+    def __init__(self, weighted: WeightedLayer, layers: list[Layer], ops: BlockOps):
+        self.weighted, self.layers, self.ops = weighted, layers, ops
         self.bn = next((layer for layer in layers if isinstance(layer, BatchNorm)), None)
         self._shape: tuple[int, ...] = ()  # of the last output
         self._fixed = self._one_and_zero()

@@ -9,7 +9,7 @@ from minibp import guard
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, check_attributes
-from minibp.fused import fused_units
+from minibp.fused import Block, fused_units
 from minibp.layers import BatchNorm, Layer, WeightedLayer
 from minibp.ops.tiers import ops_for
 from minibp.rng import Stream, Streams
@@ -48,7 +48,7 @@ class Network:
         for layer in layers:
             _check_flat(layer)
         self.layers = layers
-        self.units: list[Any] = list(layers)  # what runs one after the other: see `fuse`
+        self.units: list[Layer | Block] = list(layers)  # what runs one after the other: see `fuse`
         self.fused = False
         self.weighted = [layer for layer in layers if isinstance(layer, WeightedLayer)]
         self.rule = rule
@@ -67,11 +67,11 @@ class Network:
         self._errors: list[Array | None] = []
         if rule is not None:
             check_attributes(rule)
-        self._draw()
-        self.apply_rule()
-        weights = {layer.name: layer.W for layer in self.weighted}
-        for name, V in self.made_V.items():
-            guard.check_start(rule, name, weights[name], V, self._stream(name))
+            self._draw()
+            self.apply_rule()
+            weights = {layer.name: layer.W for layer in self.weighted}
+            for name, V in self.made_V.items():
+                guard.check_start(rule, name, weights[name], V, self._stream(name))
 
     def forward(self, X: Array, *, train: bool) -> Array:
         """Return the outputs N (B, classes) for X (B, …); a training forward prepares backward.
@@ -198,7 +198,7 @@ def _held(values: Iterable[Any]) -> Iterator[Layer]:
             yield from _held(value.values() if isinstance(value, dict) else value)
 
 
-def members(unit: Any) -> list[Layer]:
+def members(unit: Layer | Block) -> list[Layer]:
     """Return the layers of a unit: of a fused block all of its, of a layer itself."""
     return [unit] if isinstance(unit, Layer) else unit.layers
 

@@ -25,12 +25,12 @@ from minibp.experiments.results import versions
 from minibp.files import write_json
 from minibp.losses import softmax_cross_entropy
 from minibp.network import members
+from minibp.one_pass import update
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
 from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
 from minibp.training.run import step
-from minibp.update import update
 
 TURN = 0.1
 SYMMETRIC = ("eager", "channels_last")

@@ -10,7 +10,7 @@ from minibp.errors import InputError
 from minibp.experiments.experiment import Experiment
 from minibp.layers import Layer, WeightedLayer
 from minibp.network import Network
-from minibp.optim import Optimizer
+from minibp.optim import Optimizer, Slot
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
 from minibp.study.protocol import (
@@ -146,7 +146,7 @@ def build_optimizer(
             multiplier = {"W": settings.weight_rate, "b": settings.bias_rate}.get(name, 1.0)
             multiplier *= settings.last_layer_rate if layer is last else 1.0
             setting, decay = condition.bm if signs else 0, settings.weight_decay if decays else 0.0
-            slots.append((layer, name, setting, decay, multiplier))
+            slots.append(Slot(layer, name, setting, decay, multiplier))
     return Optimizer(slots, rate, settings.momentum)
 
 

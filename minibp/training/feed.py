@@ -3,6 +3,7 @@
 import contextvars
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
@@ -34,8 +35,8 @@ class HostFeed:
     def _on_host(self, sizes: Sequence[int], order: np.ndarray | None) -> Iterator:
         start = 0
         for size in sizes:
-            rows = slice(start, start + size)
-            rows = rows if order is None else order[rows]
+            part = slice(start, start + size)
+            rows = part if order is None else order[part]
             yield self.prepare(self.X[rows]), self.y[rows]
             start += size
 
@@ -89,10 +90,14 @@ def ahead(batches: Iterator) -> Iterator:
     >>> list(ahead(iter("abc")))
     ['a', 'b', 'c']
     """
-    end = object()
+    end: Any = object()
+
+    def take() -> Any:
+        return next(batches, end)
+
     with ThreadPoolExecutor(1) as thread:
         context = contextvars.copy_context()  # numpy.errstate goes along
-        coming = thread.submit(context.run, next, batches, end)
+        coming = thread.submit(context.run, take)
         while (batch := coming.result()) is not end:
-            coming = thread.submit(context.run, next, batches, end)
+            coming = thread.submit(context.run, take)
             yield batch

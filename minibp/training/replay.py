@@ -7,13 +7,11 @@ GPU's memory; what it writes is where the next step looks for it.
 from collections.abc import Callable
 from typing import Any
 
-from minibp import feedback
 from minibp.device import Array
-from minibp.feedback import BatchwiseRandomMagnitude
 from minibp.network import Network
+from minibp.one_pass import formulas, in_one_piece, place_feedback
 from minibp.ops.contract import ResidentFeed
 from minibp.optim import Optimizer
-from minibp.update import in_one_piece, place_feedback
 
 
 class Replay:
@@ -59,7 +57,11 @@ class Replay:
         if B in self._graphs:
             self._graphs[B]()
             network.updates += 1
-            return
+        else:
+            self._launch(B)
+        self.feed.count(B)
+
+    def _launch(self, B: int) -> None:
         before = self._arrays()
         if self._graphs:  # of other sizes, which know where the arrays are
             self._launch_in_place(B, before)
@@ -113,21 +115,20 @@ class Replay:
 def why_not(network: Network, optimizer: Optimizer) -> str:
     """Return why a network's steps cannot be replayed, or "" if they can.
 
-    A replay repeats what the device did. What the host would do at each step is not repeated: so a
-    rule of a user's has to say `replayable = True`, which promises that V depends on the arguments
-    of its `V` alone.
+    A replay repeats only what the device did. `Replay` does the host's part itself; where it
+    cannot, steps are launched one by one. A rule is replayed if it says `replayable = True`, which
+    promises that V depends on the arguments of its `V` alone.
     """
     rule = network.rule
     if not network.device.records:
         return f"device {network.device.name!r} does not record"
     if type(optimizer).step is not Optimizer.step or type(network) is not Network:
         return "the optimizer or the network is of a class of its own"
-    if rule is not None and rule.redraw == "batch" and type(rule) is not BatchwiseRandomMagnitude:
+    if rule is not None and rule.redraw == "batch" and not formulas(network):
         return f"rule {type(rule).__name__} draws on the host after each update"
     if not (network.fused and in_one_piece(optimizer)):  # the rate would be the host's
         return "Eq. 3 and V are not one pass: a parameter is not in one piece"
-    ours = type(rule).__module__ == feedback.__name__
-    if rule is not None and not ours and not vars(type(rule)).get("replayable"):
+    if rule is not None and not rule.replayable:
         return f"rule {type(rule).__name__} does not say replayable = True"
     return ""
 

@@ -12,15 +12,15 @@ from minibp.errors import InputError, differing
 from minibp.layers import BatchNorm, Linear
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
+from minibp.one_pass import update
 from minibp.ops.contract import ResidentFeed
 from minibp.optim import Optimizer
 from minibp.rng import Streams
 from minibp.training import metrics
 from minibp.training.data import Data
-from minibp.training.feed import Feed, feeds
+from minibp.training.feed import Feed, Part, feeds
 from minibp.training.recipe import Recipe
 from minibp.training.replay import Replay
-from minibp.update import update
 
 
 def step(
@@ -71,7 +71,8 @@ class Run:
         self.network.fuse()
         self.optimizer = recipe.optimizer(self.network)
         self.streams = Streams(recipe.seed)
-        self.feeds, self.replay = self._make_feeds(), None
+        self.feeds = self._make_feeds()
+        self.replay: Replay | None = None
         train = self.feeds["train"]
         if isinstance(train, ResidentFeed):
             self.replay = Replay(self.network, self.optimizer, train, self.launch_step)
@@ -194,8 +195,11 @@ class Run:
     def _make_feeds(self) -> dict[str, Feed]:
         """Return where the samples of each part come from."""
         data, prepare = self.data, self.recipe.prepare(self.data)
-        parts = {"train": (data.X_train, data.y_train), "test": (data.X_test, data.y_test)}
-        if data.X_holdout is not None:
+        parts: dict[str, Part] = {
+            "train": (data.X_train, data.y_train),
+            "test": (data.X_test, data.y_test),
+        }
+        if data.X_holdout is not None and data.y_holdout is not None:
             parts["holdout"] = (data.X_holdout, data.y_holdout)
         return feeds(self.network.ops, self.device, parts, prepare, self.recipe.dtype)
 
@@ -212,8 +216,11 @@ class Run:
         """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
         self.optimizer.rate = self.recipe.rate_at(epoch)
         sizes, order = self.batches_of("shuffle", epoch)
-        steps = self._host_steps if self.replay is None else self._resident_steps
-        mean = float(self.device.to_host(steps(sizes, order, on_step))) / sum(sizes)
+        if self.replay is None:
+            total = self._host_steps(sizes, order, on_step)
+        else:
+            total = self._replayed_steps(self.replay, sizes, order, on_step)
+        mean = float(self.device.to_host(total)) / sum(sizes)
         if not np.isfinite(mean):
             raise Diverged
         return mean
@@ -230,25 +237,23 @@ class Run:
             on_step(loss)
         return total
 
-    def _resident_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
+    @staticmethod
+    def _replayed_steps(
+        replay: Replay, sizes: list[int], order: np.ndarray, on_step: Callable
+    ) -> Array:
         """The same where the samples are on the device."""
-        feed = self.feeds["train"]
-        feed.begin(order)
-        self.replay.begin()
+        replay.feed.begin(order)
+        replay.begin()
         for size in sizes:
-            self.resident_step(size)
+            replay.step(size)
             on_step(None)
-        self.replay.end()
-        return feed.total.reshape(())
-
-    def resident_step(self, size: int) -> None:
-        """Do a step on the next samples of those on the device."""
-        self.replay.step(size)
-        self.feeds["train"].count(size)
+        replay.end()
+        return replay.feed.total.reshape(())
 
     def launch_step(self, size: int) -> None:
-        """Have the device do all of a step, from its batch to its loss."""
+        """Have the device do all of a step on samples that it holds, from batch to loss."""
         feed = self.feeds["train"]
+        assert isinstance(feed, ResidentFeed)
         X, labels = feed.next(size)
         E = step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
         feed.tick(E, size)

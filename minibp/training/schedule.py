@@ -33,7 +33,9 @@ class BatchSchedule:
 
     def at(self, epoch: int) -> int:
         """Return the batch size of an epoch (1, 2, …)."""
-        return self.size if self.change is None or epoch <= self.change else self.later
+        if self.change is None or self.later is None or epoch <= self.change:
+            return self.size
+        return self.later
 
     def __str__(self) -> str:
         if self.change is None:

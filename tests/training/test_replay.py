@@ -218,7 +218,7 @@ def with_rule(rule, run):
     run.network.rule = rule
     run.network._draw()
     run.network.apply_rule()
-    run.replay = type(run.replay)(run.network, run.optimizer, run.launch_step)
+    run.replay = type(run.replay)(run.network, run.optimizer, run.feeds["train"], run.launch_step)
     return run
 
 

@@ -9,7 +9,7 @@ from minibp.ops.contract import BlockOps, Pooling, ResidentFeed
 from minibp.ops.cuda.arithmetic import CudaArithmetic
 from minibp.ops.cuda.block import CudaBlock
 from minibp.ops.cuda.feed import CudaFeed
-from minibp.ops.update import FROZEN, KEEP, Feedback, Update
+from minibp.ops.update import FROZEN, KEEP, Feedback, Formula, Update
 from minibp.ops.window import Padding
 
 NO_KEY = np.zeros(2, "uint64")
@@ -35,18 +35,19 @@ class CudaOps(CudaArithmetic):
     def update(self, updates: list[Update]) -> None:
         for update in updates:
             w = update.w
-            feedback = update.feedback or Feedback(KEEP, w)
+            feedback = update.feedback or Feedback(Formula(KEEP), w)
+            formula = feedback.formula
             key, step = feedback.stream or (NO_KEY, self.step.value)
             if update.setting != FROZEN:
                 self.rate.set(update.rate)
             self.step.set(step)
-            M, S = (w if array is None else array for array in (feedback.M, feedback.S))
+            M, S = (w if array is None else array for array in (formula.M, formula.S))
             self.launch(
                 "update_and_refresh",
                 *(w.dtype, -(-w.size // 8)),  # a thread for eight elements: one block of Philox
                 *(update.setting, self.dense(update.g), w, update.memory),
                 *(float(update.m), float(update.d), self.rate.array, float(update.multiplier)),
-                *(feedback.kind, M, S, float(feedback.c), feedback.V, float(feedback.p)),
+                *(formula.kind, M, S, float(formula.c), feedback.V, float(formula.p)),
                 *(int(feedback.stream is not None), self._key(key.tobytes())),
                 *(self.step.array, w.size),
             )
