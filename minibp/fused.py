@@ -5,6 +5,7 @@ from typing import Any
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Layer, Linear, MaxPool2D, ReLU
+from minibp.layers.trace import Trace
 
 LARGEST_WINDOW = 127  # a place in a window is kept in a byte
 
@@ -87,7 +88,7 @@ class Block:
         mean, std = bn.recall("mean", "std") if bn else (None, None)
         if dY.shape != self._shape or dY.dtype != layer.W.dtype:
             raise InputError(
-                f"layer {self.layers[-1].name!r}: dY has shape {dY.shape} and dtype {dY.dtype}, "
+                f"layer {self.layers[-1].path!r}: dY has shape {dY.shape} and dtype {dY.dtype}, "
                 f"expected {self._shape} and {layer.W.dtype}."
             )
         V = layer.V if need_dX else None  # Eq. 2: the only use of V
@@ -100,6 +101,15 @@ class Block:
         if bn is not None:
             bn.grads = {"scale": dscale, "shift": dshift} if learns else {}
         return dX
+
+    def traces(
+        self, X: Array | None, Y: Array | None, dY: Array | None, dX: Array | None
+    ) -> list[Trace]:
+        """Return its layers' traces: what they hand to each other is None."""
+        within = [None] * (len(self.layers) - 1)
+        ends = zip([X, *within], [*within, Y], [*within, dY], [dX, *within], strict=True)
+        layers = zip(self.layers, ends, strict=True)
+        return [row for layer, end in layers for row in layer.traces(*end)]
 
     def _scale_and_shift(self) -> tuple[Array | None, Array | None]:
         if self.bn is None:

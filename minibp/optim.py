@@ -30,7 +30,7 @@ class Optimizer:
     """Moves parameters by w(t+1) = w(t) + η τ(t).
 
     `rate` is η; it stands outside the memory, which is kept when the rate drops. `memory` holds
-    τ(t−1), or κ(t−1) in Setting 3, by "layer/parameter".
+    τ(t−1), or κ(t−1) in Setting 3, by "layer's path/parameter".
 
     Raises InputError for a rate or a momentum that is negative or not finite.
     """
@@ -46,7 +46,7 @@ class Optimizer:
                 raise InputError(f"{what} {value}: expected a finite number of 0 or more.")
         self.slots, self.rate, self.momentum = slots, rate, momentum
         self.memory: dict[str, Array] = {
-            f"{layer.name}/{name}": 0 * layer.params[name] for layer, name, *_ in slots
+            f"{layer.path}/{name}": 0 * layer.params[name] for layer, name, *_ in slots
         }
 
     def step(self) -> None:
@@ -55,7 +55,7 @@ class Optimizer:
         Every V is then that of the W before, until `network.refresh_feedback()` is called.
         """
         for layer, name, setting, decay, multiplier in self.slots:
-            w, key, g = layer.params[name], f"{layer.name}/{name}", self.gradient(layer, name)
+            w, key, g = layer.params[name], f"{layer.path}/{name}", self.gradient(layer, name)
             tau, self.memory[key] = eq3(setting, g, w, self.memory[key], self.momentum, decay)
             w += self.rate * multiplier * tau
             if isinstance(layer, WeightedLayer) and name == "W":
@@ -65,5 +65,5 @@ class Optimizer:
     def gradient(layer: Layer, name: str) -> Array:
         """Return a parameter's last gradient; raise RuntimeError if there is none yet."""
         if name not in layer.grads:
-            raise RuntimeError(f"layer {layer.name!r} has no gradient yet: run backward first.")
+            raise RuntimeError(f"layer {layer.path!r} has no gradient yet: run backward first.")
         return layer.grads[name]

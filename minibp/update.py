@@ -36,11 +36,11 @@ def update(network: Network, optimizer: Optimizer) -> None:
 def place_feedback(network: Network) -> None:
     """Say where each V is after an update in one pass, which the host has to do for a device."""
     for layer in _sign_concordant(network):
-        layer.V = network.made_V[layer.name]
+        layer.V = network.made_V[layer.path]
     for layer in _deferred(network):
-        network.made_V.pop(layer.name, None)
+        network.made_V.pop(layer.path, None)
         fixed = isinstance(network.rule, FixedRandomMagnitude)
-        layer.defer_V(partial(network.rule.V, **(network.drawn[layer.name] if fixed else {})))
+        layer.defer_V(partial(network.rule.V, **(network.drawn[layer.path] if fixed else {})))
 
 
 def _sign_concordant(network: Network) -> list[WeightedLayer]:
@@ -48,16 +48,16 @@ def _sign_concordant(network: Network) -> list[WeightedLayer]:
     if type(network.rule) not in SIGN_CONCORDANT:
         return []
     deferred = _deferred(network)
-    layers = [layer for layer in network.weighted if layer.name not in network.symmetric]
+    layers = [layer for layer in network.weighted if layer.path not in network.symmetric]
     return [layer for layer in layers if layer not in deferred]
 
 
 def _deferred(network: Network) -> list[WeightedLayer]:
-    """Return the layer whose V is made when it is asked for: the first, which the backward ends
-    above, unless its M is drawn anew, which is now or never."""
+    """Return the layer whose V is made when it is asked for: that whose V no backward uses, unless
+    its M is drawn anew, which is now or never."""
     if type(network.rule) not in SIGN_CONCORDANT or network.rule.redraw == "batch":
         return []
-    return [layer for layer in network.weighted[:1] if layer.name not in network.symmetric]
+    return [layer for layer in network.unused if layer.path not in network.symmetric]
 
 
 def in_one_piece(optimizer: Optimizer) -> bool:
@@ -73,7 +73,7 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
     for layer, name, setting, decay, multiplier in optimizer.slots:
         feedback = feedbacks.get(layer) if name == "W" else None
         arrays = (optimizer.gradient(layer, name), layer.params[name])
-        memory = optimizer.memory[f"{layer.name}/{name}"]
+        memory = optimizer.memory[f"{layer.path}/{name}"]
         updates.append(Update(setting, *arrays, memory, m, decay, rate, multiplier, feedback))
     learning = {layer for layer, name, *_ in optimizer.slots if name == "W"}
     for layer, feedback in feedbacks.items():
@@ -89,15 +89,15 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
 
 def _feedback(network: Network, layer: WeightedLayer) -> Feedback:
     """Return how a layer's V is to be made, in an array that is no other's."""
-    rule, drawn, xp = network.rule, network.drawn[layer.name], network.device.xp
-    V = network.made_V.get(layer.name)
+    rule, drawn, xp = network.rule, network.drawn[layer.path], network.device.xp
+    V = network.made_V.get(layer.path)
     if V is None or any(xp.may_share_memory(V, array) for array in (layer.W, *drawn.values())):
-        V = network.made_V[layer.name] = xp.empty_like(layer.W)  # another rule's was not its own
+        V = network.made_V[layer.path] = xp.empty_like(layer.W)  # another rule's was not its own
     if isinstance(rule, Uniform | NormalizedUniform):
         c = 1.0 if isinstance(rule, Uniform) else 1 / math.prod(layer.W.shape[:-1])
         return Feedback(CONSTANT, V, c=c)
     stream = None
     if rule.redraw == "batch":
-        stream = (network.streams[f"feedback/{layer.name}"].key, network.updates + 1)
+        stream = (network.streams[f"feedback/{layer.path}"].key, network.updates + 1)
     kind = FLIPPED if "S" in drawn else MAGNITUDE
     return Feedback(kind, V, drawn["M"], drawn.get("S"), p=rule.p, stream=stream)
