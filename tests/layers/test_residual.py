@@ -3,78 +3,20 @@
 import numpy as np
 import pytest
 from conftest import make_device
+from residual_net import Builder, optimizer_of, resnet, small
 
-from minibp import Condition, Network, gradcheck
+from minibp import Network, gradcheck
 from minibp.errors import InputError
-from minibp.layers import BatchNorm, Conv2D, GlobalAvgPool, Linear, MaxPool2D, ReLU, Residual
+from minibp.layers import BatchNorm, Conv2D, GlobalAvgPool, Linear, Residual
 from minibp.losses import softmax_cross_entropy
-from minibp.optim import Optimizer
-from minibp.rng import Streams
 from minibp.training.run import estimate_moments, normalizes_vectors, step
 
 B, CLASSES, SHAPE = 3, 4, (6, 6, 2)
 
 
-class Builder:
-    """Draws the weights of a network, by He's rule."""
-
-    def __init__(self, device, learns=False):
-        self.rng, self.device = np.random.default_rng(0), device
-        self.learns = learns  # BN's scale and shift
-
-    def W(self, *shape):
-        fan_in = np.prod(shape[:-1])
-        return self.device.asarray(self.rng.normal(size=shape) * (2 / fan_in) ** 0.5, "float64")
-
-    def conv(self, name, size, C, J, stride=1):
-        padding = (size // 2,) * 4
-        return Conv2D(self.W(size, size, C, J), stride=stride, padding=padding, name=name)
-
-    def block(self, name, C, J, stride, pool=False):
-        """conv → BN → ReLU → conv → BN beside the identity, or beside a strided 1×1 → BN."""
-        branch = [
-            self.conv("conv1", 3, C, J, stride),
-            BatchNorm(J, name="bn1"),
-            ReLU(name="relu1"),
-            *([MaxPool2D((2, 2), 1, padding=(0, 1, 0, 1), name="pool1")] if pool else []),
-            self.conv("conv2", 3, J, J),
-            BatchNorm(J, name="bn2"),
-        ]
-        same = C == J and stride == 1
-        shortcut = [] if same else [self.conv("conv", 1, C, J, stride), BatchNorm(J, name="bn")]
-        if self.learns:
-            for bn in [layer for layer in branch + shortcut if isinstance(layer, BatchNorm)]:
-                bn.scale, bn.shift = self.W(J) + 1, self.W(J)
-        return [Residual(branch, shortcut, name=name), ReLU(name=f"{name}-relu")]
-
-
-def resnet(device, head="SGD", widths=(16, 32, 64), blocks=3, pool=False, learns=False):
-    """Return a ResNet of three stages: ResNet-20 with three blocks each."""
-    make = Builder(device, learns)
-    C = widths[0]
-    layers = [make.conv("conv", 3, SHAPE[2], C), BatchNorm(C, name="bn"), ReLU(name="relu")]
-    for stage, J in enumerate(widths):
-        for k in range(blocks):
-            stride = 2 if stage and not k else 1
-            layers += make.block(f"block{stage + 1}-{k + 1}", C, J, stride, pool)
-            C = J
-    layers += [GlobalAvgPool(name="mean"), Linear(make.W(C, CLASSES), name="fc")]
-    rule, streams = Condition.parse(head).rule(), Streams(0, device, "float64")
-    return Network(layers, rule=rule, streams=streams, device=device, input_shape=SHAPE)
-
-
-def small(device, head="SGD", **options):
-    return resnet(device, head, widths=(3, 4), blocks=2, learns=True, **options)
-
-
 def batch(seed=0):
     rng = np.random.default_rng(seed)
     return rng.normal(size=(B, *SHAPE)), rng.integers(0, CLASSES, B)
-
-
-def optimizer_of(net):
-    slots = [(la, name, 0, 1e-3, 1.0) for _, la in net.walk() for name in la.params]
-    return Optimizer(slots, rate=0.05, momentum=0.9)
 
 
 @pytest.mark.parametrize("head", ["SGD", "RndF"])
@@ -160,7 +102,7 @@ kernels = pytest.mark.parametrize(
 def test_fused_steps_are_the_plain_ones(kernels, head):
     """Blocks inside of the branch, too: it has a pool."""
     pytest.importorskip("numba")
-    plain, fused = (small(make_device(name), head, pool=True) for name in ("plain", kernels))
+    plain, fused = (small(make_device(name), head) for name in ("plain", kernels))
     fused.fuse()
     found = []
     for net in (plain, fused):
@@ -181,7 +123,7 @@ def test_fused_steps_are_the_plain_ones(kernels, head):
 @pytest.mark.parametrize("head", ["SGD", "RndF"])
 def test_no_layer_writes_to_what_a_block_gives_to_two(head, rng):
     pytest.importorskip("numba")
-    net = small(make_device("compiled"), head)
+    net = small(make_device("compiled"), head, pool=False)
     net.fuse()
     block = net.layers[3]
     X, dY = rng.normal(size=(2, B, 6, 6, 3))
