@@ -12,6 +12,7 @@ from minibp.layers import (
     ReLU,
     WeightedLayer,
 )
+from minibp.layers.trace import Trace
 from minibp.ops.contract import BlockOps, Ops, Pooling
 
 KINDS: dict[type, str] = {MaxPool2D: "max", AvgPool2D: "avg"}
@@ -93,7 +94,7 @@ class Block:
         mean, std = bn.recall("mean", "std") if bn else (None, None)
         if dY.shape != self._shape or dY.dtype != layer.W.dtype:
             raise InputError(
-                f"layer {self.layers[-1].name!r}: dY has shape {dY.shape} and dtype {dY.dtype}, "
+                f"layer {self.layers[-1].path!r}: dY has shape {dY.shape} and dtype {dY.dtype}, "
                 f"expected {self._shape} and {layer.W.dtype}."
             )
         V = layer.V if need_dX else None  # Eq. 2: the only use of V
@@ -106,6 +107,15 @@ class Block:
         if bn is not None:
             bn.grads = {"scale": dscale, "shift": dshift} if learns else {}
         return dX
+
+    def traces(
+        self, X: Array | None, Y: Array | None, dY: Array | None, dX: Array | None
+    ) -> list[Trace]:
+        """Return its layers' traces: what they hand to each other is None."""
+        within = [None] * (len(self.layers) - 1)
+        ends = zip([X, *within], [*within, Y], [*within, dY], [dX, *within], strict=True)
+        layers = zip(self.layers, ends, strict=True)
+        return [row for layer, end in layers for row in layer.traces(*end)]
 
     def _scale_and_shift(self) -> tuple[Array | None, Array | None]:
         if self.bn is None:

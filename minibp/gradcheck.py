@@ -10,17 +10,22 @@
 
 A network with V ≠ W has no loss of which its backward were the gradient. Its layers are checked one
 by one, each on its real input and the real error that arrives (before a kink the input is jittered,
-so that equal values are parted). Elements that are at a kink, a ReLU's exact 0 or a tie, have no
-derivative: they are left out, and counted in the report.
+so that equal values are parted). The same holds for a layer that holds layers: those are checked
+one by one, and then it is checked as a whole, for the time being with V = W inside.
+
+Elements that are at a kink, a ReLU's exact 0 or a tie, have no derivative: they are left out, and
+counted in the report.
 """
 
+import contextlib
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 
 from minibp.device import Array, Device, get_device, namespace
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
+from minibp.layers.tree import walk
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
 from minibp.ops.norm import norm
@@ -130,7 +135,8 @@ def gradcheck(
         )
     device = subject.device if network else device or get_device("cpu")
     _check_numbers(tolerance, eps, directions)
-    _check_arrays(device, subject.layers if network else [subject], X)
+    layers = dict(subject.walk() if network else walk([subject]))
+    _check_arrays(device, layers, X)
     X = X.copy()  # which is perturbed
     tolerance = tolerance or (1e-7 if network else 1e-8)
     probe = _Probe(device, tolerance, eps, directions, Streams(seed, device, DTYPE))
@@ -138,7 +144,12 @@ def gradcheck(
         return Report(tolerance, _check_network(probe, subject, X, labels))
     # A random cotangent: under one of ones, errors that sum to zero would not show.
     R = probe.direction(f"{subject.name}/cotangent", subject.forward(X, train=True).shape)
-    return Report(tolerance, _check_layer(probe, subject, X, R))
+    if not subject.children():
+        return Report(tolerance, _check_layer(probe, subject.name, subject, X, R))
+    with _watched(layers.values()) as passes:
+        subject.forward(X, train=True)
+        subject.backward(R)
+    return Report(tolerance, _check_each(probe, layers, passes))
 
 
 def _check_numbers(tolerance: float | None, eps: float, directions: int) -> None:
@@ -150,10 +161,10 @@ def _check_numbers(tolerance: float | None, eps: float, directions: int) -> None
         raise InputError(f"directions {directions!r}: expected an integer of 1 or more.")
 
 
-def _check_arrays(device: Device, layers: list[Layer], X: Array) -> None:
+def _check_arrays(device: Device, layers: dict[str, Layer], X: Array) -> None:
     """Raise InputError for arrays of which no difference can be taken."""
-    params = {f"{la.name}/{name}": w for la in layers for name, w in la.params.items()}
-    V = {f"{la.name}/V": la.V for la in layers if isinstance(la, WeightedLayer)}
+    params = _params(layers)
+    V = {f"{path}/V": la.V for path, la in layers.items() if isinstance(la, WeightedLayer)}
     for name, array in ({"X": X} | params | V).items():
         xp = namespace(array)
         if array.dtype != DTYPE:
@@ -173,8 +184,82 @@ def _check_arrays(device: Device, layers: list[Layer], X: Array) -> None:
             raise InputError(f"{name} cannot be written to, but is perturbed: give a copy.")
 
 
+def _params(layers: dict[str, Layer]) -> dict[str, Array]:
+    """Return the parameters of layers by "path/name"."""
+    return {f"{path}/{name}": w for path, la in layers.items() for name, w in la.params.items()}
+
+
+def _kinks(layers: Iterable[Layer]) -> list[Array]:
+    """Return the decisions of layers in the last training forward."""
+    return [d.copy() for layer in layers if (d := layer.kinks()) is not None]
+
+
+@dataclass
+class _Pass:
+    """What a layer was given in a forward and a backward."""
+
+    X: Array
+    dY: Array | None = None
+    need_dX: bool = True
+
+
+@contextlib.contextmanager
+def _watched(layers: Iterable[Layer]) -> Iterator[dict[Layer, _Pass]]:
+    """Note what each layer is given within the block, whoever calls it."""
+    layers, passes = list(layers), {}
+
+    def watch(layer: Layer) -> None:
+        forward, backward = layer.forward, layer.backward
+
+        def watched_forward(X: Array, *, train: bool) -> Array:
+            passes[layer] = _Pass(X)
+            return forward(X, train=train)
+
+        def watched_backward(dY: Array, *, need_dX: bool = True) -> Array | None:
+            passes[layer].dY, passes[layer].need_dX = dY, need_dX
+            return backward(dY, need_dX=need_dX)
+
+        layer.forward, layer.backward = watched_forward, watched_backward
+
+    for layer in layers:
+        watch(layer)
+    try:
+        yield passes
+    finally:
+        for layer in layers:
+            del layer.forward, layer.backward
+
+
+@contextlib.contextmanager
+def _V_is_W(layers: list[Layer]) -> Iterator[None]:
+    """Let every V be W within the block."""
+    kept = [(layer, layer.V) for layer in layers if isinstance(layer, WeightedLayer)]
+    try:
+        for layer, _ in kept:
+            layer.V = layer.W
+        yield
+    finally:
+        for layer, V in kept:
+            layer.V = V
+
+
+def _check_each(probe: "_Probe", layers: dict[str, Layer], passes: dict[Layer, _Pass]) -> list[Row]:
+    """Check each layer that the backward reached on what it was given."""
+    rows = []
+    for path, layer in layers.items():
+        through = passes.get(layer)
+        if through is None or through.dY is None:
+            continue
+        X, inner = through.X, [found for _, found in walk([layer])]
+        if _kinks(inner):  # a ReLU leaves many equal zeros: part them
+            X = X + 0.01 * probe.rms(X) * probe.direction(f"{path}/jitter", X.shape)
+        with _V_is_W(inner) if layer.children() else contextlib.nullcontext():
+            rows += _check_layer(probe, path, layer, X, through.dY, through.need_dX)
+    return rows
+
+
 def _check_layer(
-    probe: "_Probe", layer: Layer, X: Array, R: Array, need_dX: bool = True
+    probe: "_Probe", path: str, layer: Layer, X: Array, R: Array, need_dX: bool = True
 ) -> list[Row]:
     """Check grads and dX for the loss F = Σ Y ∘ R."""
     # A layer that writes to the arrays it is given would change what it is checked by.
@@ -183,7 +268,13 @@ def _check_layer(
     dX = layer.backward(dY).copy()  # arrays of a layer may be used again in its next pass
     written = [name for name, a, b in (("X", X, given), ("dY", dY, R)) if probe.differ(a, b)]
     X[...] = given
-    grads = {name: g.copy() for name, g in layer.grads.items()}
+    inner = {"": layer} | dict(walk(layer.children()))
+    places = [
+        (f"{where}/{name}".lstrip("/"), la, name)
+        for where, la in inner.items()
+        for name in la.params
+    ]
+    grads = {place: la.grads[name].copy() for place, la, name in places}
 
     def F() -> tuple[float, float]:
         terms = layer.forward(X, train=True) * R
@@ -194,35 +285,36 @@ def _check_layer(
             return F()
 
     def kinks() -> list[Array]:
-        decisions = layer.kinks()
-        return [] if decisions is None else [decisions.copy()]
+        return _kinks(inner.values())
 
     rows = [
-        probe.compare(layer.name, name, F, kinks, w, grads[name])
-        for name, w in layer.params.items()
+        probe.compare(path, place, F, kinks, la.params[name], grads[place])
+        for place, la, name in places
     ]
     weighted = isinstance(layer, WeightedLayer)
     if need_dX:
-        rows.append(probe.compare(layer.name, "X", F_with_V if weighted else F, kinks, X, dX))
+        rows.append(probe.compare(path, "X", F_with_V if weighted else F, kinks, X, dX))
     if weighted:
-        rows.append(_check_any_V(probe, layer, X, R, grads))
+        rows.append(_check_any_V(probe, path, layer, X, R, grads))
     for name in written:
         where = f"{'forward' if name == 'X' else 'backward'} writes to the {name} it is given"
-        rows.append(Row(layer.name, name, float("inf"), where, False))
+        rows.append(Row(path, name, float("inf"), where, False))
     return rows
 
 
-def _check_any_V(probe: "_Probe", layer: WeightedLayer, X: Array, R: Array, grads: dict) -> Row:
+def _check_any_V(
+    probe: "_Probe", path: str, layer: WeightedLayer, X: Array, R: Array, grads: dict
+) -> Row:
     kept = layer.V
     layer.forward(X, train=True)
-    layer.V = probe.direction(f"{layer.name}/another V", kept.shape)
+    layer.V = probe.direction(f"{path}/another V", kept.shape)
     try:
         layer.backward(R.copy())
     finally:
         layer.V = kept
-    changed = [name for name in grads if probe.differ(grads[name], layer.grads[name])]
+    changed = [name for name in layer.params if probe.differ(grads[name], layer.grads[name])]
     where = f"{', '.join(changed)} changed with V" if changed else "the same bits whatever V is"
-    return Row(layer.name, "any V", float(bool(changed)), where, not changed)
+    return Row(path, "any V", float(bool(changed)), where, not changed)
 
 
 def _check_network(probe: "_Probe", network: Network, X: Array, labels: Array) -> list[Row]:
@@ -232,27 +324,26 @@ def _check_network(probe: "_Probe", network: Network, X: Array, labels: Array) -
         value = probe.number(softmax_cross_entropy(network.forward(X, train=True), labels)[0])
         return value, abs(value)
 
+    layers = dict(network.walk())
+
     def kinks() -> list[Array]:
-        return [d.copy() for layer in network.layers if (d := layer.kinks()) is not None]
+        return _kinks(layers.values())
 
     N, host = network.forward(X, train=True), probe.device.to_host
     softmax_cross_entropy(host(N), host(labels))  # where labels out of range are seen
     _, dN = softmax_cross_entropy(N, labels)
-    network.backward(dN)
-    rows, passes = [], list(zip(network.layers, network.trace(), strict=True))
+    with _watched(layers.values()) as passes:
+        network.forward(X, train=True)
+        network.backward(dN)
+    rows = []
     if all(layer.V is layer.W for layer in network.weighted):
+        grads = {path: dict(layer.grads) for path, layer in layers.items()}
         rows += [
-            probe.compare(f"E: {layer.name}", name, E, kinks, w, through.grads[name])
-            for layer, through in passes
+            probe.compare(f"E: {path}", name, E, kinks, w, grads[path][name])
+            for path, layer in layers.items()
             for name, w in layer.params.items()
         ]
-    for layer, through in passes:
-        if through.dY is not None:
-            X = through.X
-            if layer.kinks() is not None:  # a ReLU leaves many equal zeros: part them
-                X = X + 0.01 * probe.rms(X) * probe.direction(f"{layer.name}/jitter", X.shape)
-            rows += _check_layer(probe, layer, X, through.dY, need_dX=through.dX is not None)
-    return rows
+    return rows + _check_each(probe, layers, passes)
 
 
 @dataclass

@@ -13,7 +13,7 @@ def update(network: Network, optimizer: Optimizer) -> None:
     """Do `optimizer.step()` and `network.refresh_feedback()`.
 
     A fused network has one pass over memory for both if its rule has a formula; otherwise V follows
-    in a second pass. The first layer's V, which no backward uses, is left until it is asked for.
+    in a second pass. A V that no backward uses, the first layer's, is left until it is asked for.
     The pass updates arrays in place, so it is used only for the built-in Optimizer and Network
     classes and for C-contiguous arrays.
     """
@@ -39,8 +39,8 @@ def formulas(network: Network) -> dict[WeightedLayer, Formula]:
     if rule is None:
         return {}
     for layer in network.weighted:
-        if layer.name not in network.symmetric:
-            formula = rule.formula(layer.W.shape, network.drawn[layer.name])
+        if layer.path not in network.symmetric:
+            formula = rule.formula(layer.W.shape, network.drawn[layer.path])
             if formula is None or (rule.redraw == "batch" and not formula.draws):
                 return {}
             found[layer] = formula
@@ -52,23 +52,21 @@ def place_feedback(network: Network) -> None:
     rule, found = network.rule, formulas(network)
     late = _deferred(network, found)
     for layer, formula in found.items():
-        if rule is not None and layer is late:
-            network.made_V.pop(layer.name, None)
-            drawn = {} if formula.M is None else network.drawn[layer.name]
+        if rule is not None and layer in late:
+            network.made_V.pop(layer.path, None)
+            drawn = {} if formula.M is None else network.drawn[layer.path]
             layer.defer_V(partial(rule.V, **drawn))
         else:
-            layer.V = network.made_V[layer.name]
+            layer.V = network.made_V[layer.path]
 
 
-def _deferred(network: Network, found: dict[WeightedLayer, Formula]) -> WeightedLayer | None:
-    """Return the layer whose V is made when it is asked for: the first, where the backward ends.
+def _deferred(network: Network, found: dict[WeightedLayer, Formula]) -> list[WeightedLayer]:
+    """Return the layers whose V is made when it is asked for: those whose V no backward uses.
 
-    None if it has no formula, if its V stays, or if its M is drawn anew, which is now or never.
+    Not those whose V stays, or whose M is drawn anew, which is now or never.
     """
-    first = network.weighted[0]
-    if first not in found or found[first].kind == KEEP or found[first].draws:
-        return None
-    return first
+    unused = [(layer, found[layer]) for layer in network.unused if layer in found]
+    return [layer for layer, formula in unused if formula.kind != KEEP and not formula.draws]
 
 
 def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
@@ -77,7 +75,7 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
     feedbacks = {
         layer: _feedback(network, layer, formula)
         for layer, formula in found.items()
-        if formula.kind != KEEP and layer is not late
+        if formula.kind != KEEP and layer not in late
     }
     updates, learning = [], set()
     for slot in optimizer.slots:
@@ -101,11 +99,11 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
 
 def _feedback(network: Network, layer: WeightedLayer, formula: Formula) -> Feedback:
     """Return how a layer's V is to be made, in an array that is no other's."""
-    drawn, xp = network.drawn[layer.name], network.device.xp
-    V: Array | None = network.made_V.get(layer.name)
+    drawn, xp = network.drawn[layer.path], network.device.xp
+    V: Array | None = network.made_V.get(layer.path)
     if V is None or any(xp.may_share_memory(V, array) for array in (layer.W, *drawn.values())):
-        V = network.made_V[layer.name] = xp.empty_like(layer.W)  # another rule's was not its own
+        V = network.made_V[layer.path] = xp.empty_like(layer.W)  # another rule's was not its own
     stream = None
     if formula.draws:
-        stream = (network.streams[f"feedback/{layer.name}"].key, network.updates + 1)
+        stream = (network.streams[f"feedback/{layer.path}"].key, network.updates + 1)
     return Feedback(formula, V, stream)

@@ -48,7 +48,7 @@ class Slot:
     @property
     def key(self) -> str:
         """What its memory is called: "layer/parameter"."""
-        return f"{self.layer.name}/{self.name}"
+        return f"{self.layer.path}/{self.name}"
 
     @property
     def w(self) -> Array:
@@ -59,7 +59,7 @@ class Slot:
         """Return the last gradient; raise RuntimeError if there is none yet."""
         layer = self.layer
         if self.name not in layer.grads:
-            raise RuntimeError(f"layer {layer.name!r} has no gradient yet: run backward first.")
+            raise RuntimeError(f"layer {layer.path!r} has no gradient yet: run backward first.")
         return layer.grads[self.name]
 
 
@@ -67,7 +67,7 @@ class Optimizer:
     """Moves parameters by w(t+1) = w(t) + η τ(t).
 
     `rate` is η; it stands outside the memory, which is kept when the rate drops. `memory` holds
-    τ(t−1), or κ(t−1) in Setting 3, by "layer/parameter".
+    τ(t−1), or κ(t−1) in Setting 3, by "layer's path/parameter".
 
     Raises InputError for a rate or a momentum that is negative or not finite.
     """

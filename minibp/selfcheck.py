@@ -151,10 +151,10 @@ def _trained(net: Network, X: Any, labels: Any) -> dict[tuple[str, str], Any]:
     for _ in range(STEPS):
         E = step(net, optimizer, put(X), put(labels))
     found = {("network", "E"): E}
-    for layer in net.layers:
-        found |= {(layer.name, f"d{name}"): g for name, g in layer.grads.items()}
-        found |= {(layer.name, name): w for name, w in layer.params.items()}
-    found |= {(layer.name, "V"): layer.V for layer in net.weighted}
+    for path, layer in net.walk():
+        found |= {(path, f"d{name}"): g for name, g in layer.grads.items()}
+        found |= {(path, name): w for name, w in layer.params.items()}
+    found |= {(layer.path, "V"): layer.V for layer in net.weighted}
     for bn in net.batch_norms():
         bn.forget()
         bn.observe(1.0)

@@ -23,8 +23,8 @@ from minibp.device import KERNELS, Device, get_device
 from minibp.errors import InputError, unknown
 from minibp.experiments.results import versions
 from minibp.files import write_json
+from minibp.layers.sequential import members
 from minibp.losses import softmax_cross_entropy
-from minibp.network import members
 from minibp.one_pass import update
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape

@@ -18,7 +18,7 @@ from minibp.device import Device
 
 FUNCTIONS = (
     "abs arange arctan2 ascontiguousarray empty empty_like exp full isfinite log maximum"
-    " may_share_memory minimum ones sign sqrt stack tile where zeros"
+    " may_share_memory minimum ones sign sqrt stack tanh tile where zeros"
 ).split()
 METHODS = "argmax astype copy fill max mean min ravel reshape std sum transpose".split()
 ATTRIBUTES = "T dtype flags ndim shape size".split()

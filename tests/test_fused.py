@@ -55,7 +55,7 @@ def assert_same_pass(plain, fused, X, labels):
         N = net.forward(put(X), train=True)
         net.backward(softmax_cross_entropy(N, put(labels))[1])
     get = fused.device.to_host
-    close(get(fused._outputs[-1]), plain._outputs[-1])
+    close(get(fused.trace()[-1].Y), plain.trace()[-1].Y)
     for a, b in zip(fused.layers, plain.layers, strict=True):
         assert list(a.grads) == list(b.grads)
         for name in a.grads:

@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from strict_array import StrictDevice
 
-from minibp import Condition, Network, build_network, build_optimizer, get_device
+from minibp import Condition, Network, build_network, build_optimizer, get_device, gradcheck
 from minibp.errors import InputError
-from minibp.layers import Conv2D, Flatten, Layer, Linear, ReLU
+from minibp.layers import Conv2D, Flatten, Layer, Linear, ReLU, Residual, Sequential
 from minibp.training.run import step
 
 HEADS = [
@@ -210,15 +210,118 @@ def test_with_V_equal_to_W_nothing_is_left_behind():
         build_optimizer(net, condition, rate=0.01).step()
 
 
-def test_a_layer_that_holds_weighted_layers_is_refused():
-    class Residual(Layer):
+def test_a_layer_that_hides_weighted_layers_is_refused():
+    class Hiding(Layer):
         def __init__(self, *inner):
             super().__init__("res")
             self.inner = {"branch": list(inner)}
 
     inner = Linear(np.eye(2), name="a")
-    with pytest.raises(InputError, match=r"layer 'res' holds layers with parameters: <Linear a"):
-        Network([Residual(inner)])
+    message = r"layer 'res' holds layers with parameters: <Linear a.*return them from children"
+    with pytest.raises(InputError, match=message):
+        Network([Hiding(inner)])
     with pytest.raises(InputError, match="layer 'res' holds layers"):
-        Network([Linear(np.eye(2)), Residual(Residual(inner))])
-    assert Network([Linear(np.eye(2)), Residual(ReLU())])  # nothing to place
+        Network([Linear(np.eye(2)), Hiding(Hiding(inner))])
+    assert Network([Linear(np.eye(2)), Hiding(ReLU())])  # nothing to place
+
+
+def eye(name):
+    return Linear(np.eye(2), name=name)
+
+
+def nested():
+    return [
+        eye("a"),
+        Residual([eye("a"), ReLU(name="f"), Sequential([eye("b")], name="in")], name="res"),
+        eye("b"),
+    ]
+
+
+def test_walk_finds_layers_inside_of_layers():
+    net = Network(nested())
+    paths = ["a", "res", "res/a", "res/f", "res/in", "res/in/b", "b"]
+    assert [path for path, _ in net.walk()] == paths
+    assert [layer.path for _, layer in net.walk()] == paths
+    assert [layer.path for layer in net.weighted] == ["a", "res/a", "res/in/b", "b"]
+    assert list(net.parameters()) == ["a/W", "res/a/W", "res/in/b/W", "b/W"]
+    assert "\n      <Linear b: W (2, 2)>" in repr(net)
+
+
+def test_a_rule_reaches_V_inside_of_layers(rng):
+    net = Network(nested(), rule=Condition.parse("uSF").rule(1.0))
+    for layer in net.weighted:
+        layer.W += rng.normal(size=(2, 2))
+    net.refresh_feedback()
+    for layer in net.weighted:
+        np.testing.assert_array_equal(layer.V, np.sign(layer.W))
+
+
+def test_a_trace_has_a_row_for_each_layer_of_the_walk(rng):
+    net = Network(nested())
+    X = rng.normal(size=(3, 2))
+    net.backward(net.forward(X, train=True))
+    rows = {row.name: row for row in net.trace()}
+    assert list(rows) == [path for path, _ in net.walk()]
+    assert rows["res"].X is rows["res/a"].X is rows["a"].Y
+    assert rows["res/in"].dY is rows["res/in/b"].dY is rows["res"].dY is rows["b"].dX
+    assert rows["res/in"].dX is rows["res/f"].dY
+    assert rows["a"].dX is None
+
+
+@pytest.mark.parametrize(
+    ("layers", "message"),
+    [
+        (lambda: [Residual([eye("a"), eye("a")], name="res")], "got a, a in layer 'res'"),
+        (lambda: [Residual([eye("a")], [eye("a")], name="res")], "got a, a in layer 'res'"),
+        (lambda: [Sequential([layer := eye("a")], name="s"), layer], "layer 'a' is used twice"),
+        (lambda: [eye("a/b")], "layer 'a/b': a name has no '/'"),
+        (lambda: [Sequential([np.eye(2)], name="s")], "expected layers in layer 's', got array"),
+        (lambda: [Sequential([], name="s"), "fc"], "expected layers, got 'fc'"),
+    ],
+)
+def test_layers_that_have_no_path_of_their_own(layers, message):
+    with pytest.raises(InputError, match=message):
+        Network(layers())
+
+
+class ByHand(Layer):
+    """Y = X + inner(X): a user's layer, which tells of its inner layer only by children()."""
+
+    def __init__(self, inner, name):
+        super().__init__(name)
+        self.inner = inner
+
+    def children(self):
+        return [self.inner]
+
+    def forward(self, X, *, train):
+        return X + self.inner.forward(X, train=train)
+
+    def backward(self, dY, *, need_dX=True):
+        return dY + self.inner.backward(dY)
+
+
+def test_a_users_layer_of_layers(rng):
+    inner = Linear(rng.normal(size=(3, 3)), name="a")
+    layers = [ByHand(inner, "res"), Linear(rng.normal(size=(3, 3)), name="out")]
+    net = Network(layers, rule=Condition.parse("uSF").rule(1.0))
+    np.testing.assert_array_equal(inner.V, np.sign(inner.W))
+    assert net.unused == []  # it asks for its dX all the same
+    report = gradcheck(net, rng.normal(size=(4, 3)), np.array([0, 1, 2, 0]))
+    assert report.ok, report
+    assert {row.layer for row in report.rows} == {"res", "res/a", "out"}
+
+
+def test_a_parameter_has_one_owner():
+    class Twice(ByHand):
+        @property
+        def params(self):
+            return {f"a.{name}": array for name, array in self.inner.params.items()}
+
+    with pytest.raises(InputError, match=r"gives 'a.W' as its own .* layer 'res/a': .*learn twice"):
+        Network([Twice(eye("a"), "res")])
+
+
+def test_the_V_that_no_backward_uses():
+    assert [la.path for la in Network([Residual([eye("a")], name="r"), eye("b")]).unused] == ["r/a"]
+    assert [la.path for la in Network([ReLU(), eye("b")]).unused] == ["b"]

@@ -1,10 +1,12 @@
 """The layer contract: explicit forward and backward, a printable cache, gradients by name."""
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
+from minibp.layers.trace import Trace
 from minibp.ops.contract import Ops
 from minibp.ops.plain import PlainOps
 
@@ -15,6 +17,9 @@ class Layer:
     `forward(X, train=…)` returns the output, and remembers in `cache` (a plain dict) what backward
     needs if it was a training forward. `backward(dY)` overwrites `grads` and returns dX. Arrays
     given to the constructor decide the device and the dtype; nothing is converted.
+
+    A layer may hold layers: it returns them from `children`, and its own `params` and `grads` are
+    without theirs. Asked for no dX, it asks for none from the first of them that learn.
     """
 
     param_names: tuple[str, ...] = ()
@@ -22,6 +27,7 @@ class Layer:
 
     def __init__(self, name: str = ""):
         self.name = name or type(self).__name__.lower()
+        self.path = self.name  # a Network sets it: "block1/conv2" for a layer inside of "block1"
         self.cache: dict[str, Array] = {}
         self.grads: dict[str, Array] = {}
 
@@ -32,6 +38,10 @@ class Layer:
     def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
         """Return dX = ∂E/∂X from dY = ∂E/∂Y, or None if it is not needed; set `grads`."""
         raise NotImplementedError
+
+    def children(self) -> Sequence["Layer"]:
+        """Return the layers that this one holds, from its input up."""
+        return ()
 
     @property
     def params(self) -> dict[str, Array]:
@@ -51,11 +61,32 @@ class Layer:
     def recall(self, *names: str) -> list:
         """Return remembered arrays; raise RuntimeError if no training forward came before."""
         if not self.cache:
-            raise RuntimeError(
-                f"backward of layer {self.name!r} without a training forward: "
-                "call forward(X, train=True) first."
-            )
+            raise self.no_forward()
         return [self.cache[name] for name in names]
+
+    def no_forward(self) -> RuntimeError:
+        """Return the error of a backward before any training forward."""
+        return RuntimeError(
+            f"backward of layer {self.path!r} without a training forward: "
+            "call forward(X, train=True) first."
+        )
+
+    def fuse(self, join: Callable[[list["Layer"]], list[Any]]) -> None:
+        """Have the layers inside run as the units that `join` makes of layers in order."""
+        for layer in self.children():
+            layer.fuse(join)
+
+    def traces(
+        self, X: Array | None, Y: Array | None, dY: Array | None, dX: Array | None
+    ) -> list[Trace]:
+        """Return the trace of what went through this layer, and those of the layers inside."""
+        W, V = (self.W, self.V) if isinstance(self, WeightedLayer) else (None, None)
+        return [Trace(self.path, X, Y, dY, dX, W, V, self.grads), *self.inner_traces()]
+
+    def inner_traces(self) -> list[Trace]:
+        """Return the traces of the layers inside; what went through those is known to subclasses
+        that keep it."""
+        return [row for layer in self.children() for row in layer.traces(None, None, None, None)]
 
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in self.params.items())
@@ -76,7 +107,7 @@ class WeightedLayer(Layer):
         namespace(W, b)
         if b is not None and (b.shape != W.shape[-1:] or b.dtype != W.dtype):
             raise InputError(
-                f"layer {self.name!r}: b has shape {b.shape} and dtype {b.dtype}; "
+                f"layer {self.path!r}: b has shape {b.shape} and dtype {b.dtype}; "
                 f"W {W.shape} expects {W.shape[-1:]} and {W.dtype}."
             )
         self._W, self.b = W, b
@@ -135,7 +166,7 @@ class WeightedLayer(Layer):
         namespace(self._W, array)
         if array.shape != self._W.shape or array.dtype != self._W.dtype:
             raise InputError(
-                f"layer {self.name!r}: {name} has shape {array.shape} and dtype {array.dtype}, "
+                f"layer {self.path!r}: {name} has shape {array.shape} and dtype {array.dtype}, "
                 f"expected W's: {self._W.shape} and {self._W.dtype}."
             )
 
@@ -143,9 +174,9 @@ class WeightedLayer(Layer):
         """Raise unless X has W's device and dtype, and as many features as W has inputs."""
         namespace(X, self.W)
         if X.ndim != self.W.ndim or X.shape[-1] != self.W.shape[-2]:
-            raise InputError(f"layer {self.name!r} expects X {expected}, got {X.shape}.")
+            raise InputError(f"layer {self.path!r} expects X {expected}, got {X.shape}.")
         if X.dtype != self.W.dtype:
             raise InputError(
-                f"layer {self.name!r} computes in {self.W.dtype}, got X in {X.dtype}: "
+                f"layer {self.path!r} computes in {self.W.dtype}, got X in {X.dtype}: "
                 f"convert it with X.astype({str(self.W.dtype)!r})."
             )

@@ -30,7 +30,7 @@ class BatchNorm(Layer):
     ):
         super().__init__(name)
         if (scale is None) != (shift is None):
-            raise InputError(f"layer {self.name!r}: give both scale and shift, or neither.")
+            raise InputError(f"layer {self.path!r}: give both scale and shift, or neither.")
         self.features, self.eps = features, eps
         self.scale, self.shift = scale, shift
         self.mean: Array | None = None
@@ -64,17 +64,17 @@ class BatchNorm(Layer):
     def check_input(self, X: Array) -> None:
         """Raise unless X (…, C) has as many features as this layer, and its scale's dtype."""
         if X.shape[-1] != self.features:
-            raise InputError(f"layer {self.name!r} expects {self.features} features, got {X.shape}")
+            raise InputError(f"layer {self.path!r} expects {self.features} features, got {X.shape}")
         if self.scale is not None and X.dtype != self.scale.dtype:
             raise InputError(
-                f"layer {self.name!r} computes in {self.scale.dtype}, got X in {X.dtype}."
+                f"layer {self.path!r} computes in {self.scale.dtype}, got X in {X.dtype}."
             )
 
     def check_batch(self, shape: tuple[int, ...]) -> None:
         """Raise InputError for a training batch (B, …, C) with one value a feature."""
         if math.prod(shape[:-1]) == 1:
             raise InputError(
-                f"layer {self.name!r}: a training batch of shape {shape} has one value a feature, "
+                f"layer {self.path!r}: a training batch of shape {shape} has one value a feature, "
                 "and Batch Normalization would make it 0. Expected two samples or more."
             )
 
@@ -82,7 +82,7 @@ class BatchNorm(Layer):
         """Return the mean and std to evaluate X with; raise RuntimeError if there are none yet."""
         if self.mean is None:
             raise RuntimeError(
-                f"layer {self.name!r} has no moments to evaluate with: "
+                f"layer {self.path!r} has no moments to evaluate with: "
                 "estimate them first, with minibp.training.run.estimate_moments."
             )
         namespace(X, self.mean)

@@ -24,7 +24,7 @@ class Conv2D(WeightedLayer):
     ):
         super().__init__(W, b, name=name)
         if W.ndim != 4:
-            raise InputError(f"layer {self.name!r}: W has shape {W.shape}, expected (kh, kw, C, J)")
+            raise InputError(f"layer {self.path!r}: W has shape {W.shape}, expected (kh, kw, C, J)")
         check_window(W.shape[:2], stride, padding)
         self.stride, self.padding = stride, padding
 

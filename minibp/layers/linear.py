@@ -26,7 +26,7 @@ class Linear(WeightedLayer):
     def __init__(self, W: Array, b: Array | None = None, *, name: str = ""):
         super().__init__(W, b, name=name)
         if W.ndim != 2:
-            raise InputError(f"layer {self.name!r}: W has shape {W.shape}, expected (I, J).")
+            raise InputError(f"layer {self.path!r}: W has shape {W.shape}, expected (I, J).")
 
     def forward(self, X: Array, *, train: bool) -> Array:
         self.check_input(X, f"(B, {self.W.shape[0]})")

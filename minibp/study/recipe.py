@@ -157,6 +157,6 @@ def learning_layers(network: Network, condition: Condition) -> list[Layer]:
         return [last]
     return [
         layer
-        for layer in network.layers
+        for _, layer in network.walk()
         if layer.params and not (condition.freeze == "bottom" and layer is last)
     ]

@@ -33,12 +33,12 @@ def angle(a: Array, b: Array) -> Array:
 
 
 def diagnose(network: Network, X: Array, labels: Array) -> dict[str, dict[str, float | None]]:
-    """Return, per weighted layer, how its feedback compares with its weights on one batch.
+    """Return, by weighted layer's path, how its feedback compares with its weights on one batch.
 
     sign_concordance  share of V's signs that are W's
     angle_V_W         degrees between V and W
     angle_dW          degrees between dW computed with V and with V = W everywhere, before Eq. 3
-    norm_dX           norm of the error handed down, ∂E/∂X; None for the first layer
+    norm_dX           norm of the error handed down, ∂E/∂X; None where `trace` has none
     zero_share        share of exactly zero elements of dW
 
     None stands for what is undefined or not finite. It takes one forward and two backwards;
@@ -51,22 +51,22 @@ def diagnose(network: Network, X: Array, labels: Array) -> dict[str, dict[str, f
         network.backward(dN)
         # Numbers and copies only: the second backward may use the arrays of the first again.
         sizes = {row.name: None if row.dX is None else norm(row.dX) for row in network.trace()}
-        kept = {layer.name: (layer.V, layer.grads["W"].copy()) for layer in network.weighted}
+        kept = {layer.path: (layer.V, layer.grads["W"].copy()) for layer in network.weighted}
         try:
             for layer in network.weighted:
                 layer.V = layer.W
             network.backward(dN)
         finally:
             for layer in network.weighted:
-                layer.V = kept[layer.name][0]
+                layer.V = kept[layer.path][0]
         rows: dict[str, dict[str, Any]] = {}
         for layer in network.weighted:
-            V, dW = kept[layer.name]
-            rows[layer.name] = {
+            V, dW = kept[layer.path]
+            rows[layer.path] = {
                 "sign_concordance": sign_concordance(V, layer.W),
                 "angle_V_W": angle(V, layer.W),
                 "angle_dW": angle(dW, layer.grads["W"]),
-                "norm_dX": sizes[layer.name],
+                "norm_dX": sizes[layer.path],
                 "zero_share": (dW == 0).mean(),
             }
         measured = [(row, key) for row in rows.values() for key in row if row[key] is not None]

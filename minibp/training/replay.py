@@ -93,14 +93,15 @@ class Replay:
 
     def _arrays(self) -> dict[tuple[str, Any], Array]:
         """Return what a step may bind to other arrays: every V in use, and what momentum keeps."""
-        layers = self.network.weighted[1:]  # the backward ends above the first
+        network = self.network
+        layers = [layer for layer in network.weighted if layer not in network.unused]
         arrays: dict[tuple[str, Any], Array] = {("V", layer): layer.V for layer in layers}
         return arrays | {("memory", key): m for key, m in self.optimizer.memory.items()}
 
     def _known(self) -> list[Any]:
         """Return the arrays whose places must not change between replays."""
         network = self.network
-        fixed = [layer.params[name] for layer in network.layers for name in layer.params]
+        fixed = network.parameters().values()
         drawn = [array for arrays in network.drawn.values() for array in arrays.values()]
         return [*self._arrays().values(), *fixed, *drawn]
 

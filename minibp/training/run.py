@@ -2,14 +2,13 @@
 
 import time
 from collections.abc import Callable, Iterator
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
 
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError, differing
-from minibp.layers import BatchNorm, Linear
+from minibp.layers import BatchNorm, Conv2D, Flatten, GlobalAvgPool, Linear
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
 from minibp.one_pass import update
@@ -47,6 +46,19 @@ def estimate_moments(
         network.forward(X, train=True)
         for layer in network.batch_norms():
             layer.observe(alpha, average)
+
+
+def normalizes_vectors(network: Network) -> bool:
+    """Return whether the network has BN of vectors, which cannot normalize a batch of one."""
+    vectors = False
+    for _, layer in network.walk():
+        if isinstance(layer, Linear | Flatten | GlobalAvgPool):
+            vectors = True
+        elif isinstance(layer, Conv2D):
+            vectors = False
+        elif isinstance(layer, BatchNorm) and vectors:
+            return True
+    return False
 
 
 class Diverged(Exception):
@@ -126,16 +138,15 @@ class Run:
         No random state is among it: every stream is a function of the seed and the step.
         """
         to_host, arrays = self.device.to_host, {}
-        for layer in self.network.layers:
-            for name, array in layer.params.items():
-                arrays[f"parameters/{layer.name}/{name}"] = to_host(array)
+        for key, array in self.network.parameters().items():
+            arrays[f"parameters/{key}"] = to_host(array)
         for layer in self.network.batch_norms():
             if layer.mean is not None:
-                arrays[f"moments/{layer.name}/mean"] = to_host(layer.mean)
-                arrays[f"moments/{layer.name}/std"] = to_host(layer.std)
-        for layer_name, drawn in self.network.drawn.items():
+                arrays[f"moments/{layer.path}/mean"] = to_host(layer.mean)
+                arrays[f"moments/{layer.path}/std"] = to_host(layer.std)
+        for path, drawn in self.network.drawn.items():
             for name, array in drawn.items():
-                arrays[f"feedback/{layer_name}/{name}"] = to_host(array)
+                arrays[f"feedback/{path}/{name}"] = to_host(array)
         for key, array in self.optimizer.memory.items():
             arrays[f"momentum/{key}"] = to_host(array)
         meta = {
@@ -151,18 +162,19 @@ class Run:
         Raises InputError for the state of another network.
         """
         self._check_state(arrays)
-        layers = {layer.name: layer for layer in self.network.layers}
-        for path, host in arrays.items():
-            kind, layer_name, name = path.split("/")
-            array, layer = self.device.asarray(host), layers[layer_name]
+        layers = dict(self.network.walk())
+        for place, host in arrays.items():
+            kind, _, key = place.partition("/")
+            path, _, name = key.rpartition("/")
+            array = self.device.asarray(host)
             if kind == "parameters":
-                layer.params[name][...] = array
+                layers[path].params[name][...] = array
             elif kind == "moments":
-                setattr(layer, name, array)
+                setattr(layers[path], name, array)
             elif kind == "feedback":
-                self.network.drawn[layer_name][name] = array.copy()
+                self.network.drawn[path][name] = array.copy()
             elif kind == "momentum":
-                self.optimizer.memory[f"{layer_name}/{name}"][...] = array
+                self.optimizer.memory[key][...] = array
         self.network.updates = meta["updates"]
         self.network.apply_rule()
         self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
@@ -178,11 +190,7 @@ class Run:
 
     def _check_batches(self) -> None:
         """Raise InputError if an epoch has a batch that BN of vectors cannot normalize."""
-        layers, n = self.network.layers, len(self.data.y_train)
-        bn = any(
-            isinstance(after, BatchNorm) and isinstance(layer, Linear)
-            for layer, after in pairwise(layers)
-        )
+        n, bn = len(self.data.y_train), normalizes_vectors(self.network)
         for epoch in range(1, self.recipe.epochs + 1):
             size, count = self.recipe.batches.at(epoch), self.steps_per_epoch(epoch)
             if bn and min(size, n - (count - 1) * size) == 1:

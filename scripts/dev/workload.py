@@ -4,7 +4,8 @@ from typing import Any
 
 import numpy as np
 
-from minibp.network import Network, members
+from minibp.layers.sequential import members
+from minibp.network import Network
 from minibp.study.networks import input_shape
 
 CLASSES = {"mnist": 10, "cifar": 10, "svhn": 10, "image119": 102, "timit": 80}

@@ -10,6 +10,7 @@ from conftest import make_device
 from cpp_device import COMPILER, CppDevice
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from residual_net import SmallRecipe
 
 from minibp import Condition, Settings, build_network
 from minibp.errors import InputError
@@ -100,6 +101,24 @@ def test_replayed_steps_are_the_launched_ones_to_the_bit(head, name):
     replayed = finish(a_run(head, make_device(name)))
     assert replayed.launches == "one a step"
     assert_same(replayed, finish(launch_by_launch(a_run(head, make_device(name)))))
+
+
+@gpus
+@pytest.mark.parametrize("head", ["SGD", "frSF", "brSF-25", "RndF"])
+def test_layers_inside_of_layers_are_replayed(head, name):
+    rng, runs = np.random.default_rng(0), []
+    X, y = rng.normal(size=(34, 8, 8, 2)), np.arange(34) % 3
+    data = Data("nested", X[:26], y[:26], X[26:], y[26:], classes=3)
+    for device in (name, name, "plain"):
+        recipe = SmallRecipe(
+            head=head, rate=0.01, batches=BatchSchedule(8), epochs=3, dtype="float64"
+        )
+        runs.append(Run(recipe, data, make_device(device)))
+    launch_by_launch(runs[1])
+    replayed, launched, cpu = map(finish, runs)
+    assert replayed.launches == "one a step"
+    assert_same(replayed, launched)
+    assert replayed.history[-1]["loss"] == pytest.approx(cpu.history[-1]["loss"], rel=1e-6)
 
 
 @gpus

@@ -3,13 +3,16 @@ import json
 import numpy as np
 import pytest
 from conftest import make_device
+from residual_net import SmallRecipe
 
 from minibp import Condition, Settings
 from minibp.errors import InputError
 from minibp.study.recipe import PaperRecipe
+from minibp.training import checkpoint
 from minibp.training.data import Data
 from minibp.training.run import Run
 from minibp.training.schedule import BatchSchedule
+from minibp.training.settings import RunSettings
 
 HEADS = ["SGD", "BN+BM", "uSF", "NuSF", "brSF-25+BN+BM", "frSF+BN+BM3 Bottom", "RndF+BM2 Top"]
 
@@ -225,3 +228,33 @@ def test_bad_plans(toy):
         plan(epochs=0)
     with pytest.raises(InputError, match="network 'cifar' takes"):
         Run(PaperRecipe(model="cifar", condition=Condition(), rate=1e-3), toy)
+
+
+def nested(toy, head="uSF", device="plain", **other):
+    X = toy.X_train[:, 10:18, 10:18], toy.X_test[:, 10:18, 10:18]
+    data = Data("nested", X[0], toy.y_train, X[1], toy.y_test, classes=3)
+    options = {"rate": 0.02, "epochs": 3, "batches": BatchSchedule(20)} | other
+    recipe = SmallRecipe(head=head, settings=RunSettings(bn_batches=2), **options)
+    return Run(recipe, data, make_device(device))
+
+
+@pytest.mark.parametrize("head", ["SGD", "frSF-25", "brSF-25", "RndF"])
+@pytest.mark.parametrize("device", ["plain", "compiled", "strict"])
+def test_a_run_with_layers_inside_of_layers_resumes_to_the_bit(toy, head, device, tmp_path):
+    whole, first = finish(nested(toy, head, device)), nested(toy, head, device)
+    first.advance()
+    checkpoint.save(tmp_path / "checkpoint.h5", *first.state())
+    arrays, meta = checkpoint.load(tmp_path / "checkpoint.h5")
+    assert {"parameters/block1-1/conv2/W", "moments/block2-1/bn/std"} <= set(arrays)
+    assert "momentum/block1-1/bn1/scale" in arrays
+    assert ("feedback/block2-2/conv1/M" in arrays) == (head in ("frSF-25", "brSF-25"))
+    second = nested(toy, head, device)
+    second.restore(arrays, meta)
+    assert_same(weights(whole), weights(finish(second)))
+    assert without_seconds(whole.history) == without_seconds(second.history)
+    assert "block2-1/conv" in whole.history[0]["layers"]
+
+
+def test_layers_inside_of_layers_learn(toy):
+    run = finish(nested(toy, epochs=6))
+    assert run.history[-1]["loss"] < 0.7 * run.history[0]["loss"]
