@@ -65,6 +65,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=PATH",
         help="folder or archive with a data set's original files; may be given for each",
     )
+    add("--network", help="Table 1's, or my_net.py:small (default: each data set's own)")
     add("--seeds", type=int, default=1, metavar="N", help="seeds 0 … N−1 (default: 1)")
     add(
         "--rate-factors",
@@ -169,14 +170,15 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, DataSourc
     for source in sources_of(args):
         data = source.load(registry.load)
         source = dataclasses.replace(source, sha256=data.sha256)
-        if data.network is None:
+        network = args.network or data.network
+        if network is None:
             shape = data.X_train.shape[1:]
             raise InputError(f"data set {source.name!r}: {why_none_fits(shape)}")
         data.reduced(args.train_limit, args.holdout, 0)  # raises before any work is begun
         for condition, seed in itertools.product(conditions, range(args.seeds)):
             experiment = paper_experiment(
                 dataset=source.name,
-                network=data.network,
+                network=network,
                 condition=condition,
                 seed=seed,
                 epochs=args.epochs,

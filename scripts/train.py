@@ -28,7 +28,7 @@ from minibp.experiments.trial import Listener
 from minibp.feedback import RULES
 from minibp.files import folder_name
 from minibp.study.conditions import Condition
-from minibp.study.networks import NETWORKS, input_shape
+from minibp.study.networks import NETWORKS, get_network
 from minibp.study.protocol import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.study.recipe import paper_experiment
 from minibp.study.settings import Settings, changes_of
@@ -61,7 +61,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder or archive with the data set's original files, not downloaded",
     )
     data.add_argument(
-        "--network", help=f"{', '.join(NETWORKS)} (Table 1; default: the data set's own)"
+        "--network",
+        help=f"{', '.join(NETWORKS)}, or my_net.py:small (Table 1; default: the data set's own)",
     )
     data.add_argument(
         "--train-limit", type=int, metavar="N", help="train on N samples, drawn by the seed"
@@ -351,7 +352,7 @@ def main(argv: list[str] | None = None) -> int:
     folder = args.out
     try:
         if args.network is not None:
-            input_shape(args.network)
+            get_network(args.network)
         device = get_device(args.device, args.kernels, args.threads)
         if args.kernels == "auto" and device.name == "cpu" and (why := without_numba()):
             print(f"note: training is slower without Numba, {why}", file=sys.stderr)
@@ -364,7 +365,7 @@ def main(argv: list[str] | None = None) -> int:
             unverified=args.unverified is not None,
             resize=settings.resize,
             seed=settings.protocol_seed,
-            network=args.network,
+            network=args.network if args.network in NETWORKS else None,
         )
         network = args.network or data.network
         if network is None:

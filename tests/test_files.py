@@ -1,11 +1,12 @@
-"""Names of folders: one to one with what they hold."""
+"""Names of folders are one to one with what they hold; files are whole or not there."""
 
 import os
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from minibp.files import LONGEST, folder_name
+from minibp.files import LONGEST, folder_name, read_json, write_json
 
 texts = st.text(st.sampled_from("aB1_ /:.+é-"), min_size=1, max_size=8)
 
@@ -30,3 +31,12 @@ def test_the_papers_names_stay_as_they_were():
         "caltech256-101": "caltech256-101",
     }.items():
         assert folder_name(text) == name
+
+
+def test_json_is_strict_and_written_at_once(tmp_path):
+    path = tmp_path / "run.json"
+    write_json(path, {"error": 1.5, "loss": None})
+    with pytest.raises(ValueError, match="JSON compliant"):
+        write_json(path, {"loss": float("nan")})
+    assert read_json(path) == {"error": 1.5, "loss": None}
+    assert [p.name for p in tmp_path.iterdir()] == ["run.json"]

@@ -1,23 +1,21 @@
-"""Table 1: the paper's five architectures, one function a column."""
+"""The networks: Table 1, one function a column, and those of users."""
 
-import math
+import inspect
 from collections.abc import Callable
 
+from minibp import usercode
 from minibp.checks import is_whole, plain
-from minibp.device import Array, Device, check_dtype
+from minibp.device import Device, check_dtype
 from minibp.errors import InputError, unknown
-from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
 from minibp.network import Network
 from minibp.ops.tiers import check_matmul
-from minibp.ops.window import Padding, output_size
 from minibp.rng import Streams
+from minibp.study.builder import Builder
 from minibp.study.conditions import Condition
 from minibp.study.settings import Settings
 
-NO_PADDING: Padding = (0, 0, 0, 0)
 
-
-def image119(net: "Builder", classes: int) -> None:
+def image119(net: Builder, classes: int) -> None:
     """All others."""
     net.conv(9, 48, stride=2, pool=("max", 2, 2))
     net.conv(5, 128, pool=("max", 2, 2))
@@ -26,25 +24,26 @@ def image119(net: "Builder", classes: int) -> None:
     net.output(classes)
 
 
-def mnist(net: "Builder", classes: int) -> None:
+def mnist(net: Builder, classes: int) -> None:
     """MNIST."""
-    relu = net.settings.mnist_conv_relu
-    net.conv(5, 20, pool=("max", 2, 2), relu=relu)
-    net.conv(5, 50, pool=("max", 2, 2), relu=relu)
+    activation = "relu" if net.settings.mnist_conv_relu else None
+    net.conv(5, 20, pool=("max", 2, 2), activation=activation)
+    net.conv(5, 50, pool=("max", 2, 2), activation=activation)
     net.fc(500)
     net.output(classes)
 
 
-def cifar(net: "Builder", classes: int) -> None:
+def cifar(net: Builder, classes: int) -> None:
     """CIFAR10&100: 2 units of padding for convolutions, 1 at the right and bottom for pooling."""
-    net.conv(5, 32, padding=(2, 2, 2, 2), pool=("max", 3, 2), pool_padding=(0, 1, 0, 1))
-    net.conv(5, 64, padding=(2, 2, 2, 2), pool=("avg", 3, 2), pool_padding=(0, 1, 0, 1))
-    net.conv(5, 64, padding=(2, 2, 2, 2), pool=("avg", 3, 2), pool_padding=(0, 1, 0, 1))
-    net.fc(128)
-    net.output(classes)
+    below, init = (0, 1, 0, 1), net.paper(0.05)
+    net.conv(5, 32, padding=2, pool=("max", 3, 2), pool_padding=below)
+    net.conv(5, 64, padding=2, pool=("avg", 3, 2), pool_padding=below, init=init)
+    net.conv(5, 64, padding=2, pool=("avg", 3, 2), pool_padding=below, init=init)
+    net.fc(128, init=init)
+    net.output(classes, init=init)
 
 
-def svhn(net: "Builder", classes: int) -> None:
+def svhn(net: Builder, classes: int) -> None:
     """SVHN."""
     net.conv(5, 20, pool=("max", 2, 2))
     net.conv(7, 512, pool=("max", 2, 2))
@@ -52,14 +51,15 @@ def svhn(net: "Builder", classes: int) -> None:
     net.output(classes)
 
 
-def timit(net: "Builder", classes: int) -> None:
+def timit(net: Builder, classes: int) -> None:
     """TIMIT-80."""
     net.fc(512)
     net.fc(256)
     net.output(classes)
 
 
-NETWORKS: dict[str, tuple[Callable, tuple[int, ...]]] = {
+Build = Callable[[Builder, int], None]
+NETWORKS: dict[str, tuple[Build, tuple[int, ...]]] = {
     "mnist": (mnist, (28, 28, 1)),
     "cifar": (cifar, (32, 32, 3)),
     "svhn": (svhn, (32, 32, 3)),
@@ -69,143 +69,98 @@ NETWORKS: dict[str, tuple[Callable, tuple[int, ...]]] = {
 
 
 def input_shape(network: str) -> tuple[int, ...]:
-    """Return the shape of one input of a network: (H, W, C) or (I,)."""
+    """Return the shape of one input of a network of Table 1: (H, W, C) or (I,)."""
     if network not in NETWORKS:
         raise unknown("network", network, NETWORKS)
     return NETWORKS[network][1]
 
 
+def get_network(name: str) -> Build:
+    """Return the function of a network of Table 1, or of a user's file ("my_net.py:small").
+
+    Raises InputError for an unknown name, a file that cannot be loaded, or no such function in it.
+    """
+    if name in NETWORKS:
+        return NETWORKS[name][0]
+    place = usercode.split(name)
+    if place is None:
+        raise unknown("network", name, [*NETWORKS, "file.py:function"])
+    path, function = place
+    build = getattr(usercode.load(path).module, function, None)
+    if not callable(build) or isinstance(build, type):
+        raise InputError(f"{path} has no function {function!r}: {EXPECTED}.")
+    try:
+        inspect.signature(build).bind(None, 2)
+    except TypeError as error:
+        raise InputError(
+            f"network {name}: {function}{inspect.signature(build)} ({error}): {EXPECTED}."
+        ) from error
+    return build
+
+
+EXPECTED = "expected def NAME(net, classes), which adds blocks to net (docs/howto.md)"
+
+
 def build_network(
-    network: str,
+    network: str | Build,
     classes: int,
     condition: Condition,
     device: Device,
     seed: int = 0,
     dtype: str = "float32",
     settings: Settings | None = None,
+    shape: tuple[int, ...] | None = None,
 ) -> Network:
-    """Return a network of Table 1 with random W, zero biases and the condition's V.
+    """Return a network with random W, zero biases and the condition's V.
 
-    network  "mnist", "cifar", "svhn", "image119" or "timit"
+    network  "mnist", "cifar", "svhn", "image119" or "timit", a user's "my_net.py:small", or a
+             function of a Builder and the number of classes
     classes  number of outputs, 2 or more
     dtype    "float32" to train, "float64" to check
+    shape    of one input, (H, W, C) or (I,): needed for a network that is not of Table 1
+
+    Raises InputError for a function that builds no such network.
 
     >>> from minibp import get_device
     >>> net = build_network("mnist", 10, Condition.parse("frSF+BN"), get_device("cpu"))
     >>> [layer.name for layer in net.layers][:5]
     ['conv1', 'bn1', 'relu1', 'pool1', 'conv2']
     """
-    shape = input_shape(network)
+    build = get_network(network) if isinstance(network, str) else network
+    shape = NETWORKS[network][1] if network in NETWORKS else shape
+    if shape is None:
+        raise InputError(f"network {network}: give the shape of an input, such as (28, 28, 1).")
     classes = plain(classes)
     if not is_whole(classes) or classes < 2:
         raise InputError(f"classes={classes!r}: expected an integer of 2 or more.")
     settings = settings or Settings()
     check_matmul(device, settings.matmul, dtype)
     streams = Streams(seed, device, check_dtype(dtype))
-    net = Builder(network, shape, condition, streams, settings)
-    NETWORKS[network][0](net, classes)
-    last = net.layers[-1].name
-    return Network(
+    net = Builder(shape, condition, streams, settings)
+    with usercode.named(f"network {network}"):
+        returned = build(net, classes)
+    _check_built(f"network {network}", net, returned, classes)
+    built = Network(
         net.layers,
         rule=condition.rule(settings.sigma),
         streams=streams,
         condition=condition,
         device=device,
         input_shape=shape,
-        symmetric=(last,) if settings.feedback_layers == "all but last" else (),
+        symmetric=(net.layers[-1].name,) if settings.feedback_layers == "all but last" else (),
         matmul=settings.matmul,
     )
+    return built
 
 
-class Builder:
-    """Adds blocks to a list of layers and keeps count of the shapes, so that the functions of
-    Table 1 read like the table."""
-
-    def __init__(
-        self,
-        network: str,
-        shape: tuple[int, ...],
-        condition: Condition,
-        streams: Streams,
-        settings: Settings,
-    ):
-        self.network, self.shape = network, shape
-        self.condition, self.streams, self.settings = condition, streams, settings
-        self.layers: list[Layer] = []
-        self.weighted = 0
-
-    def conv(
-        self,
-        size: int,
-        features: int,
-        *,
-        stride: int = 1,
-        padding: Padding = NO_PADDING,
-        pool: tuple[str, int, int],
-        pool_padding: Padding = NO_PADDING,
-        relu: bool = True,
-    ) -> None:
-        """Add a block conv → BN → ReLU → pool."""
-        self.weighted += 1
-        n = self.weighted
-        W, b = self._weights(f"conv{n}", (size, size, self.shape[2], features), hidden=True)
-        self.layers.append(Conv2D(W, b, stride=stride, padding=padding, name=f"conv{n}"))
-        self._slide((size, size), stride, padding, features)
-        self._batch_norm(f"bn{n}", features)
-        kind, window, pool_stride = pool
-        layer = {"max": MaxPool2D, "avg": AvgPool2D}[kind]
-        pooling = layer((window, window), pool_stride, padding=pool_padding, name=f"pool{n}")
-        rest = [*([ReLU(name=f"relu{n}")] if relu else []), pooling]
-        self.layers += rest if self.settings.block_order == "conv-relu-pool" else rest[::-1]
-        self._slide((window, window), pool_stride, pool_padding, features)
-
-    def fc(self, features: int) -> None:
-        """Add a hidden block FC → BN → ReLU."""
-        n = self._linear(features, hidden=True)
-        self._batch_norm(f"bn{n}", features)
-        self.layers.append(ReLU(name=f"relu{n}"))
-
-    def output(self, classes: int) -> None:
-        """Add the last layer, without BN and ReLU."""
-        self._linear(classes, hidden=False)
-
-    def _linear(self, features: int, hidden: bool) -> int:
-        if len(self.shape) == 3:
-            self.layers.append(Flatten(name="flatten"))
-            self.shape = (math.prod(self.shape),)
-        self.weighted += 1
-        name = f"fc{self.weighted}"
-        W, b = self._weights(name, (self.shape[0], features), hidden)
-        self.layers.append(Linear(W, b, name=name))
-        self.shape = (features,)
-        return self.weighted
-
-    def _slide(self, window, stride: int, padding: Padding, features: int) -> None:
-        self.shape = (*output_size(*self.shape[:2], window, stride, padding), features)
-
-    def _batch_norm(self, name: str, features: int) -> None:
-        if not self.condition.bn:
-            return
-        scale, shift = None, None
-        if self.condition.learns_bn:
-            scale, shift = self._constant(features, 1), self._constant(features, 0)
-        self.layers.append(
-            BatchNorm(features, scale=scale, shift=shift, eps=self.settings.bn_eps, name=name)
+def _check_built(what: str, net: Builder, returned: object, classes: int) -> None:
+    """Raise InputError unless a function has added layers that end in an output for each class."""
+    if returned is not None:
+        raise InputError(f"{what} returned a {type(returned).__name__}: {EXPECTED}.")
+    if not net.weighted:
+        raise InputError(f"{what} has no layer with weights: {EXPECTED}.")
+    if net.shape != (classes,):
+        raise InputError(
+            f"{what} ends in outputs of shape {net.shape}: expected ({classes},), one for each "
+            "class: let net.output(classes) be its last line."
         )
-
-    def _weights(self, name: str, shape: tuple[int, ...], hidden: bool):
-        """Return W ~ N(0, σ²), and b = 0 or None: BN takes a bias out again, so that its gradient
-        is rounding noise, which BM would turn into full steps."""
-        W = self.streams[f"init/{name}"].at(0).normal(shape, self._sigma(shape))
-        biased = self.settings.bias_before_bn or not (hidden and self.condition.bn)
-        return W, self._constant(shape[-1], 0) if biased else None
-
-    def _sigma(self, shape: tuple[int, ...]) -> float:
-        if self.settings.init == "he":
-            return math.sqrt(2 / math.prod(shape[:-1]))
-        if self.settings.init == "paper":
-            return 0.05 if self.network == "cifar" and self.weighted > 1 else 0.01
-        return float(self.settings.init)
-
-    def _constant(self, features: int, value: float) -> Array:
-        return self.streams.device.asarray([value] * features, self.streams.dtype)

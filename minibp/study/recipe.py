@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minibp import usercode
 from minibp.checks import whole
 from minibp.device import Device
 from minibp.errors import InputError
@@ -12,7 +13,7 @@ from minibp.layers import Layer, WeightedLayer
 from minibp.network import Network
 from minibp.optim import Optimizer, Slot
 from minibp.study.conditions import Condition
-from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.networks import NETWORKS, build_network, get_network
 from minibp.study.protocol import (
     BASE_RATE,
     BATCH_SIZE,
@@ -51,13 +52,11 @@ class PaperRecipe(Recipe):
         if not isinstance(self.settings, Settings):
             raise InputError(f"settings {self.settings!r}: expected a Settings object.")
         super().__post_init__()
-        if self.model not in NETWORKS:
-            input_shape(self.model)
+        get_network(self.model)
 
     def network(self, device: Device, shape: tuple[int, ...], classes: int) -> Network:
-        return build_network(
-            self.model, classes, self.condition, device, self.seed, self.dtype, self.settings
-        )
+        given = (self.model, classes, self.condition, device)
+        return build_network(*given, self.seed, self.dtype, self.settings, shape)
 
     def optimizer(self, network: Network) -> Optimizer:
         return build_optimizer(network, self.condition, self.rate, self.settings)
@@ -68,23 +67,29 @@ class PaperRecipe(Recipe):
 
     @property
     def files(self) -> dict[str, str]:
-        return self.condition.files
+        place = usercode.split(self.model)
+        own = {} if place is None else {place[0]: usercode.load(place[0]).sha256}
+        return self.condition.files | own
 
     def prepare(self, data: Data) -> preprocess.Preprocess:
         kind = self.settings.preprocess
         if kind == "auto":
-            kind = AUTO.get(self.model, "mean")
+            known = self.model if self.model in NETWORKS else data.network
+            kind = AUTO.get(known or "", "mean")
         return preprocess.fit(kind, data.X_train, self.dtype)
 
     def check(self, data: Data) -> None:
-        data.check_fits(self.model, input_shape(self.model))
+        if self.model in NETWORKS:
+            data.check_fits(self.model, NETWORKS[self.model][1])
 
     def schedules(self) -> list[BatchSchedule]:
         return batch_schedules(self.condition, self.batches.size)
 
     def identity(self) -> dict[str, Any]:
         common = super().identity()
-        return common | {"settings": {"network": self.model} | common["settings"] | FIXED}
+        own = {"network": common["settings"].pop("model")}
+        del common["settings"]["condition"]  # it is the name
+        return common | {"settings": own | common["settings"] | FIXED}
 
     def defaults(self) -> dict[str, Any]:
         return super().defaults() | FIXED

@@ -11,6 +11,7 @@ from typing import Any
 from minibp.errors import InputError
 from minibp.training.settings import RunSettings, flag, number, one_of
 
+INITS = ("paper", "he", "xavier")  # standard deviations of the initial W, by name
 # What has one value only, and stands in each record all the same.
 FIXED = {
     "sign_of_zero": "0",  # sign(0) in Eq. 3 and Sec. 2
@@ -51,7 +52,9 @@ class Settings(RunSettings):
     # Table 1
     init: str = field(
         default="paper",
-        metadata={"help": "initial W: 'paper' (see docs/assumptions.md), 'he', or a std like 0.05"},
+        metadata={
+            "help": "initial W: paper (docs/assumptions.md), he, xavier, or a std such as 0.05"
+        },
     )
     block_order: str = one_of(
         "conv-relu-pool", "conv-pool-relu", help="order of ReLU and pooling in a block"
@@ -73,8 +76,7 @@ class Settings(RunSettings):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.init not in ("paper", "he"):
-            _positive_number("init", self.init)
+        check_init(self.init)
 
 
 def changes_of(pairs: Iterable[str]) -> dict[str, Any]:
@@ -92,11 +94,14 @@ def changes_of(pairs: Iterable[str]) -> dict[str, Any]:
     return changes
 
 
-def _positive_number(name: str, text: str) -> float:
+def check_init(init: str) -> None:
+    """Raise InputError unless a text names how W is drawn at first."""
+    if init in INITS:
+        return
     try:
-        value = float(text)
+        value = float(init)
     except (ValueError, TypeError):
         value = -1.0
     if not 0 < value < float("inf"):
-        raise InputError(f"setting {name}={text!r}: expected 'paper', 'he' or a positive number.")
-    return value
+        names = ", ".join(map(repr, INITS))
+        raise InputError(f"setting init={init!r}: expected {names} or a positive number.")

@@ -95,7 +95,9 @@ class Recipe:
 
     def identity(self) -> dict[str, Any]:
         """Return what must agree for two results to be of the same recipe, JSON-able."""
-        own = {
+        common = {entry.name for entry in dataclasses.fields(Recipe)}
+        fields = [entry.name for entry in dataclasses.fields(self) if entry.name not in common]
+        own = {name: getattr(self, name) for name in fields} | {
             "epochs": self.epochs,
             "batch_size": self.batches.size if self.batches.change is None else str(self.batches),
             "base_rate": self.rate,

@@ -7,7 +7,6 @@ import pytest
 from minibp.errors import DamagedFileError, InputError
 from minibp.training import checkpoint
 from minibp.training.checkpoint import Checkpoints
-from minibp.training.journal import Journal
 
 
 @pytest.fixture
@@ -116,14 +115,6 @@ def test_any_number_of_epochs_layers_and_diagnostics_at_one_cost_each(tmp_path, 
     assert after.st_size - before.st_size == len(json.dumps(history[-1])) + 1
     assert (tmp_path / "checkpoint.h5").stat().st_size < first + 100
     assert Checkpoints(tmp_path, {}).load()[1]["history"] == history
-
-
-def test_an_append_writes_nothing_of_what_is_there(tmp_path, monkeypatch):
-    journal = Journal(tmp_path / "history.jsonl")
-    journal.append(rows(1000))
-    monkeypatch.setattr("json.dumps", lambda row, **_: f'"{row["epoch"]}"')
-    journal.append(rows(1))
-    assert (tmp_path / "history.jsonl").read_bytes().endswith(b'\n"1"\n')
 
 
 def test_a_checkpoint_of_the_first_format_is_read(tmp_path, state):

@@ -1,34 +1,29 @@
+import numpy as np
 import pytest
 
 from minibp.errors import InputError
-from minibp.study.conditions import Condition
-from minibp.study.protocol import batch_schedules, rate_drops
 from minibp.training.schedule import BatchSchedule, rate_at
 
 
-def test_the_papers_rates():
-    rates = [rate_at(epoch, 5e-4, rate_drops(65)) for epoch in (1, 50, 51, 60, 61, 65)]
-    assert rates == pytest.approx([5e-4, 5e-4, 5e-5, 5e-5, 5e-6, 5e-6], rel=1e-12)
+def test_the_rate_drops_after_an_epoch():
+    assert [rate_at(epoch, 1.0, (2, 4)) for epoch in (1, 2, 3, 4, 5)] == [1, 1, 0.1, 0.1, 0.01]
+    assert rate_at(9, 0.5, ()) == 0.5
 
 
-def test_other_lengths_keep_the_proportion():
-    assert rate_drops(130) == (100, 120)
-    assert rate_drops(13) == (10, 12)
-    assert rate_drops(1) == (1, 1)  # no drop within a single epoch
+def test_the_size_of_an_epochs_batches():
+    schedule = BatchSchedule(100, 3, 500)
+    assert [schedule.at(epoch) for epoch in (1, 3, 4)] == [100, 100, 500]
+    assert BatchSchedule(7).at(99) == 7
+    assert str(schedule) == "100 for 3 epochs, then 500"
 
 
-@pytest.mark.parametrize("head", ["uSF+BM", "uSF+BM2", "uSF+BM Bottom"])
-def test_usf_bm_has_two_schedules(head):
-    first, second = batch_schedules(Condition.parse(head), 100)
-    assert [first.at(epoch) for epoch in (1, 3, 4, 65)] == [100] * 4
-    assert [second.at(epoch) for epoch in (1, 3, 4, 65)] == [100, 100, 500, 500]
+@pytest.mark.parametrize("size", [0, -1, 2.0, True, "10", None])
+def test_no_size(size):
+    with pytest.raises(InputError, match="batch size"):
+        BatchSchedule(size)
+    with pytest.raises(InputError, match="batch size"):
+        BatchSchedule(1, 2, size if size is not None else 0)
 
 
-@pytest.mark.parametrize("head", ["uSF", "uSF+BN+BM", "BM", "frSF+BM", "RndF+BM"])
-def test_all_others_have_one(head):
-    assert batch_schedules(Condition.parse(head), 100) == [BatchSchedule(100)]
-
-
-def test_batch_size_zero():
-    with pytest.raises(InputError, match="batch size 0"):
-        batch_schedules(Condition(), 0)
+def test_a_size_of_numpys():
+    assert type(BatchSchedule(np.int64(3)).size) is int
