@@ -173,7 +173,8 @@ def _check(path: Path, part: str, X: np.ndarray, y: np.ndarray) -> np.ndarray:
 def _remedy(y: np.ndarray) -> str:
     """Return how labels of another kind become integers."""
     if y.dtype.kind in "USO":
-        return ": class_names, y = np.unique(y, return_inverse=True)"
+        return ": class_names, y = np.unique(y, return_inverse=True), all labels at once"
     if y.ndim == 2:
         return ": y.ravel()" if y.shape[1] == 1 else ": y.argmax(axis=1), if they are one-hot"
-    return ": y.astype(int)" if y.dtype.kind in "fb" else ""
+    whole = y.dtype.kind == "b" or (y.dtype.kind == "f" and (y == np.rint(y)).all())
+    return ": y.astype(int)" if whole else ", the numbers of the classes"

@@ -37,6 +37,8 @@ class Device:
 
     name: str = "cpu"
     blocking: bool = True  # results are there when a call returns, so reading a number is free
+    compiles: bool = False  # CUDA C: True promises `compile`, `library`, `address` and `queue`
+    records: bool = False  # work, to be done again as one launch: True promises `record`
 
     def __init__(self, kernels: str = "plain", threads: int | None = None) -> None:
         self.kernels, self.threads = kernels, threads or available_cores()
@@ -66,6 +68,39 @@ class Device:
         """Return what to enter for the work of one run, when several share the device."""
         return contextlib.nullcontext()
 
+    def compile(self, source: str, **defines: str) -> Callable[[str], Callable]:
+        """Return what gives a kernel of CUDA C by its name, to be called with (blocks,), (threads,)
+        and its arguments: arrays, whole numbers (int32) and floats (double)."""
+        raise self._without("compile CUDA C")
+
+    def library(self, name: str) -> Any:
+        """Return one of NVIDIA's libraries, such as "cublas"."""
+        raise self._without("load NVIDIA's libraries")
+
+    def address(self, array: Array) -> int:
+        """Return where in the device's memory an array begins."""
+        raise self._without("have addresses")
+
+    def queue(self) -> int:
+        """Return the address of the stream that work is queued on now."""
+        raise self._without("have streams")
+
+    def record(self, work: Callable[[], None]) -> Callable[[], None]:
+        """Return a function that does what `work()` does to arrays, as one launch.
+
+        `work` is called once, and then nothing is done yet. Shapes, kernels and input addresses
+        must stay the same between replays. Arrays allocated while recording have memory of their
+        own.
+        """
+        raise self._without("record")
+
+    def free_memory(self) -> int:
+        """Return how many bytes of the device's own memory are free; 0 if it has none."""
+        return 0
+
+    def _without(self, what: str) -> DeviceError:
+        return DeviceError(f"device {self.name!r} does not {what}: use a GPU, with --device cuda.")
+
     def __deepcopy__(self, memo: dict) -> "Device":
         return self  # it is a place: the copy of what is there is there, too
 
@@ -88,6 +123,7 @@ class CudaDevice(Device):
 
     name = "cuda"
     blocking = False
+    compiles = records = True
 
     def __init__(self, kernels: str = "compiled") -> None:
         super().__init__(kernels)
@@ -123,8 +159,6 @@ class CudaDevice(Device):
         return own | {"cupy": self.xp.__version__, "cuda": runtime.runtimeGetVersion()}
 
     def compile(self, source: str, **defines: str) -> Callable[[str], Callable]:
-        """Return what gives a kernel of CUDA C by its name, to be called with (blocks,), (threads,)
-        and its arguments: arrays, whole numbers (int32) and floats (double)."""
         options = [f"-D{name}={value}" for name, value in defines.items()]
         # Without fused multiply-adds the numbers are those of the same source on a CPU.
         module = self.xp.RawModule(code=source, options=("-std=c++14", "--fmad=false", *options))
@@ -140,19 +174,13 @@ class CudaDevice(Device):
             raise DeviceError(f"CuPy finds no {name} ({error}): {INSTALL}.") from error
 
     def address(self, array: Array) -> int:
-        """Return where in the device's memory an array begins."""
         return array.data.ptr
 
     def queue(self) -> int:
-        """Return the address of the stream that work is queued on now."""
         return self.xp.cuda.get_current_stream().ptr
 
     def record(self, work: Callable[[], None]) -> Callable[[], None]:
-        """Return a function that does what `work()` does to arrays, as one CUDA graph.
-
-        `work` is called once, and then nothing is done yet. What it asks of the device must not
-        change, nor where the arrays are that it uses; those it makes have memory of their own.
-        """
+        """Return a function that does what `work()` does to arrays, as one CUDA graph."""
         cupy, pool = self.xp, self.xp.cuda.MemoryPool()
         with self.stream, cupy.cuda.using_allocator(pool.malloc):
             self.stream.begin_capture()

@@ -13,16 +13,17 @@ from minibp import usercode
 from minibp.device import Array
 from minibp.errors import InputError, unknown
 from minibp.ops.sign import sign
+from minibp.ops.update import CONSTANT, FLIPPED, KEEP, MAGNITUDE, Formula
 from minibp.rng import Draws
 
 RULES: dict[str, type["FeedbackRule"]] = {}
 REDRAW = ("once", "batch")
 
 
-def rule(name: str) -> Callable[[type], type]:
+def rule(name: str) -> Callable[[type["FeedbackRule"]], type["FeedbackRule"]]:
     """Register the decorated FeedbackRule under a name, as `--feedback` and conditions use it."""
 
-    def register(cls: type) -> type:
+    def register(cls: type["FeedbackRule"]) -> type["FeedbackRule"]:
         cls.name = name
         RULES[name] = cls
         return cls
@@ -46,6 +47,11 @@ class FeedbackRule:
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
+        cls.replayable = vars(cls).get("replayable", False)  # said of one class, not of those below
+        says = next(base for base in cls.__mro__ if "formula" in vars(base))
+        if any(getattr(cls, name) is not getattr(says, name, None) for name in ("V", "draw")):
+            # What is inherited says how another V is made.
+            cls.formula = FeedbackRule.formula  # type: ignore[method-assign]
         check_attributes(cls)
 
     def __init__(self, p: float = 0.0, sigma: float = 0.05):
@@ -58,6 +64,14 @@ class FeedbackRule:
     def V(self, W: Array, **drawn: Array) -> Array:
         """Return the feedback weights, of W's shape and dtype."""
         raise InputError(f"rule {self.name or type(self).__name__} has no V: {EXPECTED_V}.")
+
+    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula | None:
+        """Return how the compiled tiers make V together with W, in one pass; None: by `V`, after.
+
+        shape  W's
+        drawn  what `draw` returned
+        """
+        return None
 
 
 EXPECTED_V = "expected a method V(self, W, ...) that returns an array of W's shape"
@@ -78,6 +92,8 @@ def check_attributes(rule: "FeedbackRule | type[FeedbackRule]") -> None:
 class Symmetric(FeedbackRule):
     """V = W: backpropagation."""
 
+    replayable = True
+
     def V(self, W: Array) -> Array:
         return W
 
@@ -86,23 +102,33 @@ class Symmetric(FeedbackRule):
 class Uniform(FeedbackRule):
     """V = sign(W) (Sec. 2, item 1)."""
 
+    replayable = True
+
     def V(self, W: Array) -> Array:
         return sign(W)
+
+    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
+        return Formula(CONSTANT, c=1.0)
 
 
 @rule("NuSF")
 class NormalizedUniform(FeedbackRule):
     """V = sign(W) / number of inputs of the filter (Sec. 5, Experiment A)."""
 
+    replayable = True
+
     def V(self, W: Array) -> Array:
         return sign(W) / math.prod(W.shape[:-1])
+
+    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
+        return Formula(CONSTANT, c=1 / math.prod(shape[:-1]))
 
 
 @rule("frSF")
 class FixedRandomMagnitude(FeedbackRule):
     """V = M ∘ sign(W) ∘ S_p, M ~ U[0, 1) and S_p drawn once (Sec. 2, items 3 and 5)."""
 
-    takes_p = True
+    takes_p = replayable = True
 
     def draw(self, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
         drawn = {"M": rng.uniform(shape)}
@@ -111,23 +137,33 @@ class FixedRandomMagnitude(FeedbackRule):
     def V(self, W: Array, M: Array, S: Array | int = 1) -> Array:
         return M * sign(W) * S
 
+    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
+        M, S = drawn["M"], drawn.get("S")
+        kind = MAGNITUDE if S is None else FLIPPED
+        return Formula(kind, M=M, S=S, p=self.p, draws=self.redraw == "batch")
+
 
 @rule("brSF")
 class BatchwiseRandomMagnitude(FixedRandomMagnitude):
     """The same, M and S_p redrawn after each update of W (Sec. 2, items 2 and 4)."""
 
-    redraw = "batch"
+    redraw, replayable = "batch", True
 
 
 @rule("RndF")
 class FixedRandom(FeedbackRule):
     """V ~ N(0, σ²), σ = 0.05, drawn once (Sec. 2, item 6)."""
 
+    replayable = True
+
     def draw(self, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
         return {"R": rng.normal(shape, self.sigma)}
 
     def V(self, W: Array, R: Array) -> Array:
         return R
+
+    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
+        return Formula(KEEP)
 
 
 def get_rule(name: str) -> type[FeedbackRule]:

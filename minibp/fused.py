@@ -1,50 +1,59 @@
 """Layers that the compiled tier runs as one: fewer passes over memory, the same numbers."""
 
-from typing import Any
-
 from minibp.device import Array, namespace
 from minibp.errors import InputError
-from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Layer, Linear, MaxPool2D, ReLU
+from minibp.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Layer,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    WeightedLayer,
+)
 from minibp.layers.trace import Trace
+from minibp.ops.contract import BlockOps, Ops, Pooling
 
-LARGEST_WINDOW = 127  # a place in a window is kept in a byte
+KINDS: dict[type, str] = {MaxPool2D: "max", AvgPool2D: "avg"}
 
 
-def fused_units(layers: list[Layer], ops: Any) -> list[Any]:
+def fused_units(layers: list[Layer], ops: Ops) -> "list[Layer | Block]":
     """Return the layers, with each conv → (BN) → (ReLU) → pool and each fully connected → (BN) →
-    (ReLU) made one Block.
+    (ReLU) made one Block, where the tier has one.
 
-    On a CPU results are kept in memory of their own from step to step: an array that a layer
-    returned, or a gradient, is overwritten in the next step.
+    On a CPU results are kept from step to step: an array that a layer returned, or a gradient, is
+    overwritten in the next step.
     """
-    units, rest = [], list(layers)
-    if hasattr(ops, "scratch"):  # the CPU's
-        from minibp.ops.cpu.workspace import Workspace
-
-        for layer in layers:
-            layer.ops = type(ops)(ops.scratch, Workspace(ops.team))
+    for layer in layers:
+        layer.ops = ops.kept()
+    units: list[Layer | Block] = []
+    rest = list(layers)
     while rest:
-        units.append(_block(rest) or rest[0])
-        del rest[: len(getattr(units[-1], "layers", [None]))]
+        block = _block(rest)
+        units.append(block or rest[0])
+        del rest[: len(block.layers) if block else 1]
     return units
 
 
 def _block(layers: list[Layer]) -> "Block | None":
     """Return the block that the list begins with, or None."""
-    first = layers[0]
-    if type(first) not in (Conv2D, Linear):  # a user's own layer, derived from one, runs itself
-        return None
+    first, rest = layers[0], layers[1:]
     taken = [first]
-    for kind in (BatchNorm, ReLU):
-        if len(taken) < len(layers) and type(layers[len(taken)]) is kind:
-            taken.append(layers[len(taken)])
-    if isinstance(first, Linear):
-        return Block(taken)
-    if len(taken) == len(layers) or type(layers[len(taken)]) not in (MaxPool2D, AvgPool2D):
-        return None
-    taken.append(layers[len(taken)])
-    window = taken[-1].window
-    return Block(taken) if window[0] * window[1] <= LARGEST_WINDOW else None
+    for cls in (BatchNorm, ReLU):
+        if rest and type(rest[0]) is cls:
+            taken.append(rest.pop(0))
+    relu = type(taken[-1]) is ReLU
+    # Of exactly these classes: a user's own layer, derived from one, runs itself.
+    if type(first) is Linear:
+        ops = first.ops.dense_block(relu)
+        return None if ops is None else Block(first, taken, ops)
+    pool = rest[0] if rest else None
+    if type(first) is Conv2D and isinstance(pool, MaxPool2D | AvgPool2D) and type(pool) in KINDS:
+        pooling = Pooling(KINDS[type(pool)], pool.window, pool.stride, pool.padding)
+        ops = first.ops.conv_block(first.stride, first.padding, relu, pooling)
+        return None if ops is None else Block(first, [*taken, pool], ops)
+    return None
 
 
 class Block:
@@ -52,13 +61,10 @@ class Block:
     arrays. What is only needed within is not there to be looked at: a trace has None for it.
     """
 
-    def __init__(self, layers: list[Layer]):
-        self.layers, self.weighted = layers, layers[0]
+    def __init__(self, weighted: WeightedLayer, layers: list[Layer], ops: BlockOps):
+        self.weighted, self.layers, self.ops = weighted, layers, ops
         self.bn = next((layer for layer in layers if isinstance(layer, BatchNorm)), None)
         self._shape: tuple[int, ...] = ()  # of the last output
-        relu = any(isinstance(layer, ReLU) for layer in layers)
-        on_gpu = hasattr(self.weighted.ops, "device")
-        self.ops = _cuda_ops(layers, relu) if on_gpu else _cpu_ops(layers, relu)
         self._fixed = self._one_and_zero()
 
     def forward(self, X: Array, *, train: bool) -> Array:
@@ -120,29 +126,3 @@ class Block:
         W = self.weighted.W
         xp = namespace(W)
         return xp.ones(W.shape[-1], W.dtype), xp.zeros(W.shape[-1], W.dtype)
-
-
-def _pooling(layers: list[Layer]) -> tuple:
-    pool = layers[-1]
-    kind = "max" if isinstance(pool, MaxPool2D) else "avg"
-    return kind, pool.window, pool.stride, pool.padding
-
-
-def _cpu_ops(layers: list[Layer], relu: bool) -> Any:
-    if isinstance(layers[0], Linear):
-        from minibp.ops.cpu.dense import DenseOps
-
-        return DenseOps(layers[0].ops, relu)
-    from minibp.ops.cpu.block import BlockOps, Pooling
-
-    conv = layers[0]
-    return BlockOps(conv.ops, Pooling(*_pooling(layers), relu), conv.stride, conv.padding)
-
-
-def _cuda_ops(layers: list[Layer], relu: bool) -> Any:
-    from minibp.ops.cuda.block import CudaBlock
-
-    first = layers[0]
-    if isinstance(first, Linear):
-        return CudaBlock(first.ops, relu)
-    return CudaBlock(first.ops, relu, (first.stride, first.padding), _pooling(layers))

@@ -28,8 +28,8 @@ from minibp.layers import Layer, WeightedLayer
 from minibp.layers.tree import walk
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
+from minibp.ops.norm import norm
 from minibp.rng import Streams
-from minibp.training.metrics import norm
 
 DTYPE = "float64"  # single precision leaves no digits to a difference quotient
 ELEMENTWISE = 64  # arrays of at most so many elements are checked element by element

@@ -13,8 +13,12 @@ import numpy as np
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
+from minibp.ops.sign import sign
+from minibp.ops.update import CONSTANT, FLIPPED, KEEP, Formula
 from minibp.rng import Draws, Stream
 from minibp.usercode import named
+
+ROUNDING = 1e-6  # of a V by formula, relative
 
 
 def draw(rule: FeedbackRule, layer: str, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
@@ -92,6 +96,48 @@ def check_start(rule: FeedbackRule, layer: str, W: Array, V: Array, stream: Stre
             "A rule must depend on V's arguments alone, and change none of them: draw random "
             "arrays in draw(self, shape, rng), from rng."
         )
+    _check_formula(rule, layer, W, V, again, stream)
+
+
+def _check_formula(
+    rule: FeedbackRule,
+    layer: str,
+    W: Array,
+    V: Array,
+    drawn: dict[str, Array],
+    stream: Stream,
+) -> None:
+    """Raise InputError if a rule's formula is none, or makes another V than the rule does."""
+    what = _what(rule, layer)
+    formula = rule.formula(W.shape, drawn)
+    if formula is None:
+        return
+    if not isinstance(formula, Formula):
+        raise InputError(f"{what}: formula returned {_kind(formula)}, expected a Formula or None.")
+    for name, array in (("M", formula.M), ("S", formula.S)):
+        if array is not None and (array.shape != W.shape or array.dtype != W.dtype):
+            raise InputError(
+                f"{what}: its formula's {name} has shape {array.shape} and dtype {array.dtype}, "
+                f"expected W's: {W.shape} and {W.dtype}."
+            )
+    made = _by(formula, W, V, stream.at(0) if formula.draws else None)
+    if int(stream.device.to_host((abs(made - V) > ROUNDING * abs(V)).sum())):
+        raise InputError(
+            f"{what}: its formula gives another V than its methods draw and V. Expected the same, "
+            "or no formula."
+        )
+
+
+def _by(formula: Formula, W: Array, V: Array, rng: Draws | None) -> Array:
+    """Return the V of a formula, in array code, as a kernel that draws would with rng."""
+    if formula.kind == KEEP:
+        return V
+    if formula.kind == CONSTANT:
+        return formula.c * sign(W)
+    V = (formula.M if rng is None else rng.uniform(W.shape)) * sign(W)
+    if formula.kind == FLIPPED:
+        V = V * (formula.S if rng is None else rng.signs(W.shape, formula.p))
+    return V
 
 
 def _read_only(array: Array) -> Array:

@@ -1,20 +1,20 @@
 """Softmax cross-entropy, the paper's loss (Sec. 5)."""
 
-from typing import Any
-
 import numpy as np
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
-from minibp.ops import plain
+from minibp.ops.contract import Ops
+from minibp.ops.plain import PlainOps
+
+PLAIN = PlainOps()
 
 
-def softmax_cross_entropy(N: Array, labels: Array, ops: Any = plain) -> tuple[Array, Array]:
+def softmax_cross_entropy(N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Array, Array]:
     """Return E, the mean loss over the batch, and dN = ∂E/∂N (B, J).
 
     N (B, J) are the network's outputs, stable for any finite values; labels (B,) are integers in
-    0 … J−1. E stays on the device, as an array without axes. `ops` does the arithmetic (see
-    `minibp.ops.tiers`).
+    0 … J−1. E stays on the device, as an array without axes. `ops` does the arithmetic.
 
     Raises InputError for labels of another shape or type, and, on the CPU, for one out of range
     (on a GPU the check would wait for the device: there a run checks before the upload).

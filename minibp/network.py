@@ -1,7 +1,6 @@
 """A network: layers in order, and the feedback rule that joins each W to its V."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from minibp import guard
 from minibp.device import Array, Device, get_device
@@ -9,9 +8,9 @@ from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, check_attributes
 from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, Residual, Sequential, WeightedLayer
+from minibp.layers.base import Unit
 from minibp.layers.trace import Trace
 from minibp.layers.tree import check_tree, walk
-from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Stream, Streams
 
@@ -63,11 +62,11 @@ class Network:
         self.made_V: dict[str, Array] = {}  # what the rule made, whatever V is by hand
         if rule is not None:
             check_attributes(rule)
-        self._draw()
-        self.apply_rule()
-        weights = {layer.path: layer.W for layer in self.weighted}
-        for path, V in self.made_V.items():
-            guard.check_start(rule, path, weights[path], V, self._stream(path))
+            self._draw()
+            self.apply_rule()
+            weights = {layer.path: layer.W for layer in self.weighted}
+            for path, V in self.made_V.items():
+                guard.check_start(rule, path, weights[path], V, self._stream(path))
 
     @property
     def layers(self) -> list[Layer]:
@@ -75,7 +74,7 @@ class Network:
         return self.body.layers
 
     @property
-    def units(self) -> list[Any]:
+    def units(self) -> list[Unit]:
         """What runs one after the other at the top: see `fuse`."""
         return self.body.units
 
@@ -118,7 +117,7 @@ class Network:
         For training: faster, and with less memory. What the fused layers hand to each other is then
         None in a trace, and on a CPU arrays of one step are overwritten in the next.
         """
-        if self.ops is plain or self.fused:
+        if self.fused or not self.ops.compiled:
             return
         self.body.fuse(lambda layers: fused_units(layers, self.ops))
         self.fused = True

@@ -1,5 +1,8 @@
 """Eq. 3: stochastic gradient descent and Batch Manhattan."""
 
+from dataclasses import dataclass
+
+from minibp.checks import finite
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
@@ -26,6 +29,40 @@ def eq3(setting: int, g: Array, w: Array, memory: Array | int, m: float, d: floa
     raise InputError(f"Eq. 3 has settings 0 to 3, not {setting!r}.")
 
 
+@dataclass(frozen=True)
+class Slot:
+    """A parameter that learns, and how.
+
+    layer, name  whose it is: "W", "b", "scale" or "shift"
+    setting      of Eq. 3, 0 to 3
+    decay        d of Eq. 3, 0 or more
+    multiplier   of the learning rate
+    """
+
+    layer: Layer
+    name: str
+    setting: int = 0
+    decay: float = 0.0
+    multiplier: float = 1.0
+
+    @property
+    def key(self) -> str:
+        """What its memory is called: "layer's path/parameter"."""
+        return f"{self.layer.path}/{self.name}"
+
+    @property
+    def w(self) -> Array:
+        """The parameter itself."""
+        return self.layer.params[self.name]
+
+    def gradient(self) -> Array:
+        """Return the last gradient; raise RuntimeError if there is none yet."""
+        layer = self.layer
+        if self.name not in layer.grads:
+            raise RuntimeError(f"layer {layer.path!r} has no gradient yet: run backward first.")
+        return layer.grads[self.name]
+
+
 class Optimizer:
     """Moves parameters by w(t+1) = w(t) + η τ(t).
 
@@ -35,35 +72,21 @@ class Optimizer:
     Raises InputError for a rate or a momentum that is negative or not finite.
     """
 
-    def __init__(
-        self,
-        slots: list[tuple[Layer, str, int, float, float]],
-        rate: float,
-        momentum: float,
-    ):
-        for what, value in (("rate", rate), ("momentum", momentum)):
-            if not 0 <= value < float("inf"):
-                raise InputError(f"{what} {value}: expected a finite number of 0 or more.")
-        self.slots, self.rate, self.momentum = slots, rate, momentum
-        self.memory: dict[str, Array] = {
-            f"{layer.path}/{name}": 0 * layer.params[name] for layer, name, *_ in slots
-        }
+    def __init__(self, slots: list[Slot], rate: float, momentum: float):
+        self.slots = slots
+        self.rate, self.momentum = finite("rate", rate), finite("momentum", momentum)
+        self.memory: dict[str, Array] = {slot.key: 0 * slot.w for slot in slots}
 
     def step(self) -> None:
         """Update every learning parameter in place from its layer's last gradients.
 
         Every V is then that of the W before, until `network.refresh_feedback()` is called.
         """
-        for layer, name, setting, decay, multiplier in self.slots:
-            w, key, g = layer.params[name], f"{layer.path}/{name}", self.gradient(layer, name)
-            tau, self.memory[key] = eq3(setting, g, w, self.memory[key], self.momentum, decay)
-            w += self.rate * multiplier * tau
-            if isinstance(layer, WeightedLayer) and name == "W":
-                layer.moved()
-
-    @staticmethod
-    def gradient(layer: Layer, name: str) -> Array:
-        """Return a parameter's last gradient; raise RuntimeError if there is none yet."""
-        if name not in layer.grads:
-            raise RuntimeError(f"layer {layer.path!r} has no gradient yet: run backward first.")
-        return layer.grads[name]
+        for slot in self.slots:
+            w, memory = slot.w, self.memory[slot.key]
+            tau, self.memory[slot.key] = eq3(
+                slot.setting, slot.gradient(), w, memory, self.momentum, slot.decay
+            )
+            w += self.rate * slot.multiplier * tau
+            if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
+                slot.layer.moved()

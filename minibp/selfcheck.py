@@ -33,7 +33,6 @@ from minibp.layers import (
 )
 from minibp.layers.tree import walk
 from minibp.network import Network
-from minibp.ops import plain
 from minibp.ops.tiers import ops_for
 from minibp.rng import Streams
 from minibp.study.conditions import Condition
@@ -237,7 +236,7 @@ def check(device: Device, networks: list[str], verbose: bool) -> bool:
                 for _, layer in walk([subject]):
                     layer.ops = ops
             passed &= _tell(name, gradcheck(subject, *inputs, device=device), verbose)
-    if ops is not plain:  # which has no blocks
+    if ops.compiled:
         _head("fused", where)
         for name, plain_net, fused, inputs in fused_cases(networks, device):
             passed &= _tell(name, check_fused(plain_net, fused, *inputs), verbose)

@@ -6,7 +6,7 @@ import hashlib
 import importlib.util
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import ModuleType
@@ -15,7 +15,7 @@ from minibp.errors import InputError
 
 # Never taken from beside a user's file, whatever lies there.
 INSTALLED = {"minibp", "minibp_datasets", "numpy", "cupy", "scipy", *sys.stdlib_module_names}
-_loaded: dict[str, "UserFile"] = {}  # by the path and the texts, so that an edited file is new
+_loaded: dict[Path, "UserFile"] = {}
 
 
 @dataclass(frozen=True)
@@ -25,10 +25,12 @@ class UserFile:
     module  what is in it
     sha256  the checksum of its text and of the files beside it that it imports, which is the same
             wherever they lie
+    files   those files
     """
 
     module: ModuleType
     sha256: str
+    files: frozenset[Path]
 
 
 def load(path: Path | str) -> UserFile:
@@ -38,17 +40,19 @@ def load(path: Path | str) -> UserFile:
     cannot be executed; the error shows the line of the user's own that raised.
     """
     path = Path(path).resolve()
-    texts = _texts(path)
-    sha256 = _digest(texts)
-    key = f"{path} {sha256}"
-    if key not in _loaded:
-        _loaded[key] = UserFile(_execute(path, texts, sha256), sha256)
-    return _loaded[key]
+    known = _loaded.get(path)
+    if known is None or known.sha256 != _digest(path, known.files):
+        files = _files(path)
+        module, more = _execute(path, files)
+        files |= more
+        known = _loaded[path] = UserFile(module, _digest(path, files), frozenset(files))
+    return known
 
 
 def checksum(path: Path | str) -> str:
-    """Return the `sha256` of a file without loading it."""
-    return _digest(_texts(Path(path).resolve()))
+    """Return the `sha256` of a file without loading it, as far as its imports can be read."""
+    path = Path(path).resolve()
+    return _digest(path, _files(path))
 
 
 def file_of(cls: type) -> Path | None:
@@ -87,6 +91,10 @@ def _words(error: BaseException) -> str:
     text = str(error)
     if isinstance(error, InputError):
         return text
+    if isinstance(error, ModuleNotFoundError):
+        text += ". A file beside this one can be imported at the top of it, not within a function"
+    elif isinstance(error, ImportError) and "relative import" in text:
+        text += ": leave out the dot, from NAME import …"
     return f"{type(error).__name__}{f': {text}' if text else ''}"
 
 
@@ -98,79 +106,106 @@ def _where(error: BaseException, own: set[str]) -> str:
     return f"{frames[-1].filename}:{frames[-1].lineno}: `{frames[-1].line}` raised "
 
 
-def _digest(texts: dict[str, bytes]) -> str:
+def _digest(path: Path, files: Collection[Path]) -> str:
+    """Return the checksum of texts, and of their files' names seen from the first's folder."""
     digest = hashlib.sha256()
-    for name, text in texts.items():
+    for name, file in sorted(("" if f == path else _name(path, f), f) for f in files):
+        text = _read(file)
         digest.update(f"{name} {len(text)}\n".encode())
         digest.update(text)
     return digest.hexdigest()
 
 
-def _texts(path: Path) -> dict[str, bytes]:
-    """Return the text of a file, under "", and those of the files beside it that it imports."""
-    texts: dict[str, bytes] = {}
-    waiting = [("", path)]
+def _name(path: Path, file: Path) -> str:
+    return file.relative_to(path.parent).as_posix().removesuffix(".py").removesuffix("/__init__")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        if not file.exists():
+            raise InputError(f"no file {str(file)!r} to load.") from error
+        raise InputError(f"cannot read {str(file)!r}: {error.strerror}.") from error
+
+
+def _files(path: Path) -> set[Path]:
+    """Return a file and those beside it, at any depth, that its text and theirs import."""
+    files: set[Path] = set()
+    waiting = [path]
     while waiting:
-        name, place = waiting.pop()
-        if name in texts:
-            continue
-        try:
-            texts[name] = place.read_bytes()
-        except OSError as error:
-            if not place.exists():
-                raise InputError(f"no file {str(place)!r} to load.") from error
-            raise InputError(f"cannot read {str(place)!r}: {error.strerror}.") from error
-        for imported in _imports(texts[name]):
-            beside = (path.parent / f"{imported}.py", path.parent / imported / "__init__.py")
-            waiting += [(imported, file) for file in beside if file.is_file()][:1]
-    return dict(sorted(texts.items()))
+        file = waiting.pop()
+        if file not in files:
+            files.add(file)
+            for name in _imports(_read(file)):
+                steps = name.split(".")
+                for depth in range(1, len(steps) + 1):
+                    place = path.parent.joinpath(*steps[:depth])
+                    beside = (place.with_suffix(".py"), place / "__init__.py")
+                    waiting += [found for found in beside if found.is_file()]
+    return files
 
 
-def _imports(text: bytes) -> list[str]:
-    """Return the first names of the modules that a text imports."""
+def _imports(text: bytes) -> set[str]:
+    """Return the names, with their dots, of the modules that a text may import."""
     try:
         nodes = list(ast.walk(ast.parse(text)))
     except (SyntaxError, ValueError):  # it is told when the text is executed
-        return []
-    found = [alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names]
-    found += [n.module for n in nodes if isinstance(n, ast.ImportFrom) and n.module and not n.level]
-    return sorted({name.partition(".")[0] for name in found} - INSTALLED)
+        return set()
+    found = {alias.name for n in nodes if isinstance(n, ast.Import) for alias in n.names}
+    for n in nodes:
+        if isinstance(n, ast.ImportFrom) and n.module and not n.level:
+            found |= {n.module, *(f"{n.module}.{alias.name}" for alias in n.names)}
+    return {name for name in found if name.partition(".")[0] not in INSTALLED}
 
 
-def _execute(path: Path, texts: dict[str, bytes], sha256: str) -> ModuleType:
-    """Return the module of a file. Modules beside it are its own: another folder's of the same
-    name do not stand in for them."""
-    name = f"minibp_user_{path.stem}_{sha256[:12]}"
+def _execute(path: Path, files: Collection[Path]) -> tuple[ModuleType, set[Path]]:
+    """Return the module of a file, and the files beside it that were imported meanwhile. Modules
+    beside it are its own: another folder's of the same name do not stand in for them."""
+    text = _read(path)
+    name = f"minibp_user_{path.stem}_{hashlib.sha256(text).hexdigest()[:12]}"
     spec = importlib.util.spec_from_file_location(name, path)
     module = importlib.util.module_from_spec(spec)
-    with _beside(path.parent, set(texts) - {""}):
+    own = {_name(path, file).partition("/")[0] for file in files} - {path.stem}
+    own |= {file.stem for file in path.parent.glob("*.py")}
+    own |= {file.parent.name for file in path.parent.glob("*/*.py")}
+    with _beside(path.parent, own - INSTALLED) as imported:
         sys.modules[name] = module  # where dataclasses look for a class's module
         try:
-            # The text that was hashed, and no bytecode, which may be of an earlier text.
-            exec(compile(texts[""], str(path), "exec"), vars(module))
+            # The text that is hashed, and no bytecode, which may be of an earlier text.
+            exec(compile(text, str(path), "exec"), vars(module))
         except KeyboardInterrupt:
             raise
         except BaseException as error:  # SystemExit, too: it would end the caller
             del sys.modules[name]
             where = "" if isinstance(error, InputError) else _where(error, {str(path)})
             raise InputError(f"{path} cannot be loaded: {where}{_words(error)}") from error
-    return module
+        more = imported()
+    return module, more
 
 
 @contextlib.contextmanager
-def _beside(folder: Path, names: set[str]) -> Iterator[None]:
-    """Have modules of these names imported from a folder within the block, and forget them."""
+def _beside(folder: Path, names: set[str]) -> Iterator[Callable[[], set[Path]]]:
+    """Have modules of these names imported from a folder within the block, and forget them. Gives a
+    function that returns the files that were."""
+
+    def own() -> list[str]:
+        return [key for key in sys.modules if key.partition(".")[0] in names]
+
+    def files() -> set[Path]:
+        places = [getattr(sys.modules[key], "__file__", None) for key in own()]
+        found = {Path(place).resolve() for place in places if place}
+        return {file for file in found if file.is_relative_to(folder)}
 
     def forget() -> dict[str, ModuleType]:
-        own = [key for key in sys.modules if key.partition(".")[0] in names]
-        return {key: sys.modules.pop(key) for key in own}
+        return {key: sys.modules.pop(key) for key in own()}
 
     others, bytecode = forget(), sys.dont_write_bytecode
     sys.path.insert(0, str(folder))
     sys.dont_write_bytecode = True
     importlib.invalidate_caches()
     try:
-        yield
+        yield files
     finally:
         sys.path.remove(str(folder))
         sys.dont_write_bytecode = bytecode

@@ -24,12 +24,13 @@ from tqdm import tqdm
 
 from minibp import console
 from minibp.device import KERNELS, Device, available_cores, get_device
-from minibp.errors import InputError
+from minibp.errors import DamagedFileError, InputError
 from minibp.experiments.experiment import Experiment
-from minibp.experiments.folder import changes_in
+from minibp.experiments.folder import HEAD, changes_in
 from minibp.experiments.job import DataSource, Job, Worker, folder_of, jobs_of
 from minibp.experiments.sweep import Sweep, run_here
 from minibp.experiments.workers import run_in_processes, run_on_cluster, run_side_by_side
+from minibp.files import folder_name, read_json
 from minibp.study import paper
 from minibp.study.conditions import Condition
 from minibp.study.protocol import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
@@ -197,11 +198,16 @@ def dry_run(sweep: Sweep, workers: int, worker: Worker) -> None:
         experiment = job.experiment
         kind = (job.source.name, experiment.recipe.condition.bn)
         if kind not in seconds:
-            seconds[kind] = seconds_of_an_epoch(job, worker)
+            try:
+                seconds[kind] = seconds_of_an_epoch(job, worker)
+            except InputError as error:  # the real sweep names it, and does the others
+                print(f"cannot be run: {error}", file=sys.stderr)
+                continue
         size += experiment.recipe.epochs * LAYERS * RECORD_BYTES
         print(f"{job.source.name}  {experiment.recipe.name}  seed {experiment.seed}  {job.trial}")
     total = sum(
-        seconds[job.source.name, job.experiment.recipe.condition.bn] * job.experiment.recipe.epochs
+        seconds.get((job.source.name, job.experiment.recipe.condition.bn), 0.0)
+        * job.experiment.recipe.epochs
         for job in sweep.left.values()
     )
     print(
@@ -325,18 +331,31 @@ def compile_one(sweep: Sweep, device: Device) -> None:
 
 
 def check(folder: Path, experiments: list[tuple[Experiment, DataSource]]) -> None:
-    """Raise InputError if the folder has experiments of these names with other settings, on other
-    data, or by another text of a user's file."""
+    """Raise InputError if the folder has other data of these names, or other experiments in the
+    place of all of these; where it is some, they are told when it is their turn."""
     if folder.exists() and not folder.is_dir():
         raise InputError(f"--out {folder} is a file: choose a folder.")
+    for source in {source.name: source for _, source in experiments}.values():
+        for path in sorted((folder / folder_name(source.name)).glob(f"*/*/{HEAD}")):
+            with contextlib.suppress(DamagedFileError):
+                head = read_json(path)
+                before = head.get("data_sha256") if isinstance(head, dict) else None
+                if before not in (None, source.sha256):
+                    raise InputError(
+                        f"{path.parent} holds another experiment: data_sha256 was {before!r}, now "
+                        f"{source.sha256!r}. Choose another folder with --out."
+                    )
+    refused = []
     for experiment, source in experiments:
         place = folder_of(experiment, folder)
         changes = changes_in(place, experiment, source.sha256)
-        if changes:
-            raise InputError(
-                f"{place} holds another experiment: {'; '.join(changes)}. Choose another folder "
-                "with --out."
-            )
+        if not changes:
+            return
+        refused.append(
+            f"{place} holds another experiment: {'; '.join(changes)}. Choose another folder with "
+            "--out."
+        )
+    raise InputError(refused[0])
 
 
 if __name__ == "__main__":

@@ -234,7 +234,7 @@ def settings_of(args: argparse.Namespace) -> Settings:
     flags = ("gradient", "momentum", "weight_decay", "init", "preprocess")
     changes = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     for name, value in changes_of(args.set).items():
-        if changes.get(name, value) != value:
+        if name in changes and changes[name] != value:
             flag = f"--{name.replace('_', '-')}"
             raise InputError(f"--set {name}={value} contradicts {flag}.")
         changes[name] = value

@@ -29,6 +29,7 @@ class CppDevice(StrictDevice):
     """The CPU, playing a GPU. `replays` counts those of each of its graphs."""
 
     name = "cpp"
+    compiles = records = True
 
     def __init__(self, memory=1 << 40):
         super().__init__()

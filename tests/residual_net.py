@@ -6,7 +6,7 @@ import numpy as np
 
 from minibp import Condition, Network
 from minibp.layers import BatchNorm, Conv2D, GlobalAvgPool, Linear, MaxPool2D, ReLU, Residual
-from minibp.optim import Optimizer
+from minibp.optim import Optimizer, Slot
 from minibp.rng import Streams
 from minibp.training.recipe import Recipe
 
@@ -64,7 +64,7 @@ def small(device, head="SGD", pool=True, **options):
 
 
 def optimizer_of(net, rate=0.05):
-    slots = [(la, name, 0, 1e-3, 1.0) for _, la in net.walk() for name in la.params]
+    slots = [Slot(la, name, decay=1e-3) for _, la in net.walk() for name in la.params]
     return Optimizer(slots, rate, momentum=0.9)
 
 

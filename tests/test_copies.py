@@ -14,7 +14,6 @@ from conftest import make_device
 from minibp import Condition, build_network, build_optimizer, softmax_cross_entropy
 from minibp.device import Device, get_device
 from minibp.errors import DeviceError
-from minibp.ops import plain
 from minibp.training.run import step
 
 B = 6
@@ -161,8 +160,3 @@ def test_a_pickled_gpu_is_the_one_where_it_is_loaded(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)
     with pytest.raises(DeviceError, match="needs CuPy"):
         pickle.loads(pickled)
-
-
-def test_the_plain_tier_is_one():
-    assert copy.deepcopy(plain) is plain
-    assert pickle.loads(pickle.dumps(plain)) is plain

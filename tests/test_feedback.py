@@ -7,8 +7,9 @@ from hypothesis import strategies as st
 
 from minibp import Condition, Network
 from minibp.errors import InputError
-from minibp.feedback import get_rule
+from minibp.feedback import FixedRandomMagnitude, Uniform, get_rule
 from minibp.layers import Conv2D, Linear
+from minibp.ops.update import MAGNITUDE, Formula
 from minibp.rng import Streams
 
 CONV, FC = (3, 2, 2, 5), (6, 7)
@@ -176,3 +177,44 @@ def test_files_without_a_rule(tmp_path, text, name, match):
 def test_unknown_rules_name_the_nearest():
     with pytest.raises(InputError, match="unknown feedback rule 'frsf'; did you mean 'frSF'"):
         get_rule("frsf")
+
+
+def test_a_rule_that_overrides_V_or_draw_does_not_inherit_the_formula():
+    class Doubled(FixedRandomMagnitude):
+        def V(self, W, M, S=1):
+            return 2 * M * W
+
+    class Drawn(FixedRandomMagnitude):
+        def draw(self, shape, rng):
+            return {"M": rng.normal(shape)}
+
+    class Mixin:
+        def V(self, W):
+            return 3 * W
+
+    class Mixed(Mixin, Uniform):
+        pass
+
+    class Same(Uniform):
+        pass
+
+    class Own(Doubled):
+        def formula(self, shape, drawn):
+            return Formula(MAGNITUDE, M=drawn["M"])
+
+    class Below(Own):
+        pass
+
+    drawn = {"M": np.ones((2, 3))}
+    for rule in (Doubled, Drawn, Mixed):
+        assert rule().formula((2, 3), drawn) is None
+    assert Same().formula((2, 3), {}).c == 1
+    assert Own().formula((2, 3), drawn).M is Below().formula((2, 3), drawn).M is drawn["M"]
+
+
+def test_a_rule_does_not_inherit_that_it_can_be_replayed():
+    class Same(Uniform):
+        pass
+
+    assert Uniform.replayable
+    assert not Same.replayable

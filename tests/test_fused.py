@@ -12,10 +12,11 @@ from minibp.feedback import FeedbackRule
 from minibp.fused import Block
 from minibp.layers import BatchNorm, Conv2D, Flatten, Linear, MaxPool2D, ReLU
 from minibp.losses import softmax_cross_entropy
+from minibp.one_pass import update
+from minibp.ops.update import CONSTANT, Formula
 from minibp.optim import Optimizer
 from minibp.study.networks import NETWORKS, input_shape
 from minibp.training.run import estimate_moments, step
-from minibp.update import update
 
 B = 7
 
@@ -251,6 +252,25 @@ def test_a_rule_of_the_users_in_the_fused_update():
         close(b.V, a.V)
 
 
+def test_a_formula_of_the_users_is_made_in_one_pass(monkeypatch):
+    class Tenth(FeedbackRule):
+        def V(self, W):
+            return 0.1 * np.sign(W)
+
+        def formula(self, shape, drawn):
+            return Formula(CONSTANT, c=0.1)
+
+    plain, fused = pair("mnist", "SGD")
+    X, labels = batch("mnist")
+    for net in (plain, fused):
+        net.rule = Tenth()
+        step(net, build_optimizer(net, net.condition, rate=1e-3), X, labels)
+        monkeypatch.setattr(Network, "refresh_feedback", None)  # which the second does not need
+    for a, b in zip(plain.weighted, fused.weighted, strict=True):
+        close(b.V, a.V)
+    assert plain.updates == fused.updates == 1
+
+
 def test_V_by_hand_is_used_once_and_not_written_to():
     _, net = pair("mnist", "frSF")
     optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-3), batch("mnist")
@@ -280,8 +300,8 @@ class Clipped(Optimizer):
     """A user's own."""
 
     def step(self):
-        for layer, name, *_ in self.slots:
-            layer.params[name] -= self.rate * layer.grads[name].clip(-1, 1)
+        for slot in self.slots:
+            slot.layer.params[slot.name] -= self.rate * slot.gradient().clip(-1, 1)
 
 
 def test_a_users_own_optimizer_is_asked():
@@ -322,7 +342,7 @@ def test_weights_that_are_no_one_piece_learn_all_the_same():
     assert not net.layers[0].W.flags.c_contiguous
     net.fuse()
     before = net.layers[0].W.copy()
-    step(net, build_optimizer(net, net.condition, 0.1), rng.normal(size=(B, 6)), np.arange(B) % 5)
+    step(net, build_optimizer(net, Condition(), 0.1), rng.normal(size=(B, 6)), np.arange(B) % 5)
     assert (before != net.layers[0].W).any()
 
 

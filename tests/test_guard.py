@@ -7,8 +7,10 @@ import pytest
 
 from minibp import Condition, Network
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule, get_rule
+from minibp.feedback import FeedbackRule, FixedRandomMagnitude, get_rule
 from minibp.layers import Linear
+from minibp.ops.sign import sign
+from minibp.ops.update import CONSTANT, FLIPPED, MAGNITUDE, Formula
 from minibp.rng import Streams
 
 SAME = "    def V(self, W): return W"
@@ -119,6 +121,51 @@ def test_a_rule_that_writes_to_W_is_found_where_arrays_cannot_be_protected(monke
     monkeypatch.setattr("minibp.guard._read_only", lambda array: array)  # as on a GPU
     with pytest.raises(InputError, match="rule Writes, layer 'fc': V writes to the W it is given"):
         net(Writes())
+
+
+class Scaled(FeedbackRule):
+    """V = c sign(W), with a formula that may say something else."""
+
+    says = Formula(CONSTANT, c=0.5)
+
+    def V(self, W):
+        return 0.5 * sign(W)
+
+    def formula(self, shape, drawn):
+        return self.says
+
+
+class DrawsNormal(FixedRandomMagnitude):
+    redraw = "batch"
+
+    def draw(self, shape, rng):
+        return {"M": rng.normal(shape)}
+
+    formula = FixedRandomMagnitude.formula
+
+
+def test_a_formula_is_held_to_V():
+    net(Scaled())
+    for says in (Formula(CONSTANT, c=0.6), Formula(MAGNITUDE, M=np.ones((4, 3)))):
+        rule = Scaled()
+        rule.says = says
+        with pytest.raises(InputError, match="rule Scaled, layer 'fc': its formula gives another"):
+            net(rule)
+    with pytest.raises(InputError, match=r"rule DrawsNormal, .*: its formula gives another V"):
+        net(DrawsNormal())
+    rule = Scaled()
+    rule.says = Formula(MAGNITUDE, M=np.ones((3, 2)))
+    with pytest.raises(InputError, match=r"M has shape \(3, 2\) .*, expected W's: \(4, 3\)"):
+        net(rule)
+    rule.says = 0.5
+    with pytest.raises(InputError, match="formula returned a float, expected a Formula or None"):
+        net(rule)
+
+
+@pytest.mark.parametrize("given", [(7,), (MAGNITUDE,), (FLIPPED, 0.0, np.ones(1))])
+def test_a_formula_without_what_it_needs_is_refused(given):
+    with pytest.raises(InputError, match="expected kind KEEP, CONSTANT, MAGNITUDE with M, or"):
+        Formula(*given)
 
 
 def test_a_misspelt_attribute_of_one_rule_is_found_too():

@@ -220,4 +220,4 @@ def test_momentum_and_decay_are_those_of_the_settings(device):
     settings = Settings(momentum=0.5, weight_decay=0.0)
     optimizer = build_optimizer(tiny(device), Condition(), RATE, settings)
     assert optimizer.momentum == 0.5
-    assert {decay for *_, decay, _ in optimizer.slots} == {0.0}
+    assert {slot.decay for slot in optimizer.slots} == {0.0}

@@ -1,5 +1,6 @@
 """Users' Python files: what is loaded, what is hashed, and how their errors are told."""
 
+import shutil
 import sys
 
 import pytest
@@ -85,3 +86,48 @@ def test_an_error_of_a_users_code_shows_the_users_own_line(write):
     line = r"rule R: .*rule.py:3: `return np.reshape\(x, \(7, 7\)\)`"
     with pytest.raises(InputError, match=line), usercode.named("rule R"):
         module.f([1, 2])
+
+
+@pytest.mark.parametrize(
+    ("files", "imports"),
+    [
+        (("pk/__init__.py", "pk/sub.py"), "from pk.sub import c"),
+        (("pk/sub.py",), "from pk.sub import c"),
+        (("pk/sub.py",), "from pk import sub; c = sub.c"),
+        (("pk/__init__.py", "pk/sub.py"), "import pk.sub; c = pk.sub.c"),
+        (("late.py",), "import importlib; c = importlib.import_module('late').c"),
+    ],
+)
+def test_whatever_is_imported_from_beside_counts(tmp_path, files, imports):
+    for name in files:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("")
+    last = tmp_path / files[-1]
+    last.write_text("c = 1")
+    rule = tmp_path / "rule.py"
+    rule.write_text(imports)
+    before = usercode.load(rule)
+    assert before.module.c == 1
+    assert usercode.load(rule) is before
+    last.write_text("c = 2")
+    after = usercode.load(rule)
+    assert after.module.c == 2
+    assert after.sha256 != before.sha256
+    elsewhere = tmp_path / "elsewhere"
+    shutil.copytree(tmp_path, elsewhere, ignore=shutil.ignore_patterns("elsewhere"))
+    assert usercode.load(elsewhere / "rule.py").sha256 == after.sha256
+
+
+@pytest.mark.parametrize(
+    ("line", "match"),
+    [
+        ("import beside", "can be imported at the top of it"),
+        ("from .beside import c", "leave out the dot"),
+    ],
+)
+def test_an_import_that_is_not_found_is_explained(tmp_path, line, match):
+    (tmp_path / "beside.py").write_text("c = 1")
+    (tmp_path / "late.py").write_text(f"def f():\n    {line}\n")
+    module = usercode.load(tmp_path / "late.py").module
+    with pytest.raises(InputError, match=match), usercode.named("late"):
+        module.f()

@@ -1,9 +1,10 @@
 """An experiment: a recipe on a data set, with each learning rate."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
+from minibp.checks import finite, is_number, plain, whole
 from minibp.errors import InputError, printable
 from minibp.training.recipe import Recipe
 
@@ -41,8 +42,10 @@ class Experiment:
     holdout: float | None = None
 
     def __post_init__(self) -> None:
-        factors, rate = list(self.rate_factors), self.recipe.rate
-        if not factors or any(not 0 <= f < float("inf") for f in factors):
+        if isinstance(self.rate_factors, str) or not isinstance(self.rate_factors, Iterable):
+            raise InputError(f"rate factors {self.rate_factors!r}: expected several numbers.")
+        factors, rate = list(map(plain, self.rate_factors)), self.recipe.rate
+        if not factors or not all(is_number(f) and 0 <= f < float("inf") for f in factors):
             raise InputError(f"rate factors {factors}: expected 0 or more each.")
         if len(set(factors)) < len(factors):
             raise InputError(f"rate factors {factors}: one is given twice.")
@@ -51,6 +54,10 @@ class Experiment:
                 f"base rate {rate} times rate factors {factors}: expected finite learning rates."
             )
         object.__setattr__(self, "rate_factors", tuple(map(float, factors)))
+        if self.train_limit is not None:
+            object.__setattr__(self, "train_limit", whole("train limit", self.train_limit))
+        if self.holdout is not None:
+            object.__setattr__(self, "holdout", finite("holdout", self.holdout))
 
     @property
     def seed(self) -> int:

@@ -118,12 +118,24 @@ def _check_same(folder: Path, experiment: Experiment, head: dict[str, Any]) -> N
         )
 
 
-def collect(experiment: Experiment, head: dict[str, Any], folder: Path) -> dict[str, Any]:
+def collect(
+    experiment: Experiment, head: dict[str, Any], folder: Path, *, strict: bool = True
+) -> dict[str, Any]:
     """Write and return an experiment's record, from those of its runs; runs that are not done are
-    missing in it."""
+    missing in it.
+
+    Another run's record is an InputError, or, if not `strict`, left out with a warning.
+    """
     trials = experiment.trials()
     owners = {trial.name: owner_of(experiment, head, trial) for trial in trials}
-    found = [finished_run(folder / name, owner) for name, owner in owners.items()]
+    found = []
+    for name, owner in owners.items():
+        try:
+            found.append(finished_run(folder / name, owner))
+        except InputError as error:
+            if strict:
+                raise
+            warnings.warn(f"left out: {error}", stacklevel=2)
     rates = [rate for rate in found if rate is not None]
     finished = len(rates) == len(trials)
     record = head | {"finished": finished} | results.score(rates) | {"rates": rates}
@@ -141,13 +153,19 @@ def finished_run(place: Path, owner: dict[str, Any]) -> dict[str, Any] | None:
         return None
     try:
         record = read_json(path)
+        if not isinstance(record, dict) or not isinstance(record.get("owner", {}), dict):
+            raise DamagedFileError("expected an object")
         before = {"rate_factor": record["factor"], "batch_schedule": record["batch_schedule"]}
+        if not record["history"] or not isinstance(record["history"][0], dict):
+            raise DamagedFileError("expected a history of epochs")
     except (DamagedFileError, KeyError, TypeError) as error:
         warnings.warn(
             f"{path} is no record of a run ({error}): the run is gone on with.", stacklevel=2
         )
         return None
     before |= record.get("owner", {})
+    if owner.get("data_sha256") is None:  # not known here
+        before.pop("data_sha256", None)
     changes = differing(before, {name: owner.get(name) for name in before})
     if changes:
         raise InputError(
@@ -165,6 +183,7 @@ def is_finished(folder: Path) -> bool:
 
 def _read_head(path: Path) -> dict[str, Any]:
     head = read_json(path)
-    if not isinstance(head, dict) or "settings" not in head:
+    fits = isinstance(head, dict) and isinstance(head.get("settings"), dict)
+    if not fits or not isinstance(head.get("files", {}), dict):
         raise DamagedFileError(f"{path} is no record of an experiment.")
     return head

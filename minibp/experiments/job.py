@@ -20,7 +20,8 @@ from threadpoolctl import threadpool_limits
 from minibp.device import Device, get_device
 from minibp.errors import DamagedFileError, InputError
 from minibp.experiments.experiment import Experiment
-from minibp.experiments.folder import HEAD, RECORD, changes_in, claim, prepare
+from minibp.experiments.folder import HEAD, RECORD, changes_in, claim, finished_run, prepare
+from minibp.experiments.identity import owner_of
 from minibp.experiments.trial import Listener, do_trial
 from minibp.files import folder_name, write_json
 from minibp.training.data import Data
@@ -80,13 +81,19 @@ class Job:
 
     @property
     def done(self) -> bool:
-        """Whether its record is there, and not cut off."""
+        """Whether its record is there, whole, and this trial's."""
         try:
             with open(self.place / RECORD, "rb") as file:
                 file.seek(-2, os.SEEK_END)
-                return file.read() == b"}\n"
+                if file.read() != b"}\n":  # cut off, or being looked at while it is written
+                    return False
         except OSError:
             return False
+        head = self.experiment.identity() | {"data_sha256": self.source.sha256}
+        owner = owner_of(self.experiment, head, self.experiment.trial(self.trial))
+        with contextlib.suppress(InputError):  # another's: told when it is this trial's turn
+            return finished_run(self.place, owner) is not None
+        return False
 
 
 @dataclass
@@ -158,8 +165,9 @@ def do_alone(
 ) -> dict[str, Any] | None:
     """Do a job that nobody else is at, and return its record; None if somebody is.
 
-    Raises InputError if the folder holds another experiment.
+    Raises InputError if the folder holds another experiment, or the trial's another run.
     """
+    finished_run(job.place, owner_of(job.experiment, head, job.experiment.trial(job.trial)))
     claim(job.folder, job.experiment, head)
     job.place.mkdir(exist_ok=True)
     with locked(job.place / "lock") as mine:

@@ -134,8 +134,12 @@ class Sweep:
     def record(self, job: Job) -> None:
         """Write an experiment's record from those of its runs."""
         head = head_of(job.folder)
-        if head is not None:
-            collect(job.experiment, head, job.folder)
+        if head is None:  # lost or damaged
+            worker, data = self.worker, job.source.load(self.loader)
+            device = get_device(worker.device, worker.kernels, worker.threads)
+            head, _ = prepare(job.experiment, data, device)
+            claim(job.folder, job.experiment, head)
+        collect(job.experiment, head, job.folder, strict=False)
 
     def finish(self) -> None:
         """Bring every record up to date, and remove what kills left in finished runs."""

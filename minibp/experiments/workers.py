@@ -9,10 +9,12 @@ import re
 import signal
 import threading
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Sequence
 from multiprocessing.context import SpawnProcess
 
+from minibp import console
 from minibp.errors import DamagedFileError, InputError
 from minibp.experiments.job import (
     DONE,
@@ -122,6 +124,7 @@ def run_in_processes(sweep: Sweep, watch: Callable[[Sweep], None], count: int) -
 def _serve(jobs: Sequence[Job], loader: Loader, worker: Worker, parent: int) -> None:
     """Do the jobs that nobody is at, until there are none left, or the sweep's process is gone."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the sweep's, which then ends this
+    warnings.showwarning = console.one_line
     listener, waiting = _Orphaned(parent), list(jobs)
     with contextlib.suppress(_Stopped):
         while waiting:

@@ -95,7 +95,7 @@ class BatchNorm(Layer):
         deviations are averaged, as the paper has it, or the variances.
         """
         mean, std = self.recall("mean", "std")
-        if self.mean is None:
+        if self.mean is None or self.std is None:
             self.mean, self.std = mean, std
             return
         self.mean = (1 - alpha) * self.mean + alpha * mean

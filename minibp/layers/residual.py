@@ -1,11 +1,10 @@
 """The residual block: what a branch adds to its input."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from minibp.device import Array
 from minibp.errors import InputError
-from minibp.layers.base import Layer
+from minibp.layers.base import Join, Layer
 from minibp.layers.sequential import Sequential
 from minibp.layers.trace import Trace
 
@@ -39,15 +38,15 @@ class Residual(Layer):
                 "such as a 1x1 convolution of the same stride."
             )
         self.remember(train, shape=F.shape)
-        return F + S
+        return self.ops.add(F, S)
 
     def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
         self.recall("shape")
         dX_branch = self.branch.backward(dY, need_dX=need_dX)
         dX_shortcut = self.shortcut.backward(dY, need_dX=need_dX)
-        return dX_branch + dX_shortcut if need_dX else None
+        return self.ops.add(dX_branch, dX_shortcut) if need_dX else None
 
-    def fuse(self, join: Callable[[list[Layer]], list[Any]]) -> None:
+    def fuse(self, join: Join) -> None:
         self.branch.fuse(join)
         self.shortcut.fuse(join)
 

@@ -1,10 +1,12 @@
 """The paper's experimental conditions: the column heads of its tables, as records."""
 
+import dataclasses
 import re
 from dataclasses import dataclass
 from decimal import Decimal
 
 from minibp import usercode
+from minibp.checks import is_number, plain
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, get_rule, new_rule
 
@@ -42,6 +44,12 @@ class Condition:
     freeze: str | None = None
 
     def __post_init__(self) -> None:
+        for entry in dataclasses.fields(self):
+            object.__setattr__(self, entry.name, plain(getattr(self, entry.name)))
+        if not isinstance(self.feedback, str):
+            raise InputError(f"feedback={self.feedback!r}: expected a rule's name, such as 'frSF'.")
+        if self.p is not None and not is_number(self.p):
+            raise InputError(f"p={self.p!r}: expected a probability from 0 to 1.")
         takes_p = get_rule(self.feedback).takes_p
         if self.p is not None and not takes_p:
             raise InputError(f"rule {self.feedback!r} has no flip probability, but got p={self.p}.")

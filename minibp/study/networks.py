@@ -3,6 +3,7 @@
 import math
 from collections.abc import Callable
 
+from minibp.checks import is_whole, plain
 from minibp.device import Array, Device, check_dtype
 from minibp.errors import InputError, unknown
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
@@ -95,7 +96,8 @@ def build_network(
     ['conv1', 'bn1', 'relu1', 'pool1', 'conv2']
     """
     shape = input_shape(network)
-    if not isinstance(classes, int) or classes < 2:
+    classes = plain(classes)
+    if not is_whole(classes) or classes < 2:
         raise InputError(f"classes={classes!r}: expected an integer of 2 or more.")
     settings = settings or Settings()
     check_matmul(device, settings.matmul, dtype)

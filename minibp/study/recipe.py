@@ -4,11 +4,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from minibp.checks import whole
 from minibp.device import Device
+from minibp.errors import InputError
 from minibp.experiments.experiment import Experiment
 from minibp.layers import Layer, WeightedLayer
 from minibp.network import Network
-from minibp.optim import Optimizer
+from minibp.optim import Optimizer, Slot
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
 from minibp.study.protocol import (
@@ -22,7 +24,7 @@ from minibp.study.protocol import (
 from minibp.study.settings import FIXED, Settings
 from minibp.training import preprocess
 from minibp.training.data import Data
-from minibp.training.recipe import Recipe, whole
+from minibp.training.recipe import Recipe
 from minibp.training.schedule import BatchSchedule
 
 AUTO = {"cifar": "gcn+zca", "timit": "standardize"}  # preprocess, by network; else mean
@@ -44,8 +46,10 @@ class PaperRecipe(Recipe):
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        if self.drops is None and whole(self.epochs):
-            object.__setattr__(self, "drops", rate_drops(int(self.epochs)))
+        if self.drops is None:
+            object.__setattr__(self, "drops", rate_drops(whole("epochs", self.epochs, 1)))
+        if not isinstance(self.settings, Settings):
+            raise InputError(f"settings {self.settings!r}: expected a Settings object.")
         super().__post_init__()
         if self.model not in NETWORKS:
             input_shape(self.model)
@@ -112,7 +116,7 @@ def paper_experiment(
         drops=rate_drops,
         seed=seed,
         dtype=dtype,
-        settings=settings or Settings(),
+        settings=Settings() if settings is None else settings,
         model=network,
         condition=condition,
     )
@@ -142,7 +146,7 @@ def build_optimizer(
             multiplier = {"W": settings.weight_rate, "b": settings.bias_rate}.get(name, 1.0)
             multiplier *= settings.last_layer_rate if layer is last else 1.0
             setting, decay = condition.bm if signs else 0, settings.weight_decay if decays else 0.0
-            slots.append((layer, name, setting, decay, multiplier))
+            slots.append(Slot(layer, name, setting, decay, multiplier))
     return Optimizer(slots, rate, settings.momentum)
 
 

@@ -95,7 +95,7 @@ def changes_of(pairs: Iterable[str]) -> dict[str, Any]:
 def _positive_number(name: str, text: str) -> float:
     try:
         value = float(text)
-    except ValueError:
+    except (ValueError, TypeError):
         value = -1.0
     if not 0 < value < float("inf"):
         raise InputError(f"setting {name}={text!r}: expected 'paper', 'he' or a positive number.")

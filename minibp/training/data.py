@@ -63,6 +63,8 @@ class Data:
         self._check_classes()
         if self.X_train.ndim == 4:
             self._check_pixels()
+        else:
+            self._check_scale()
 
     def _check_alike(self) -> None:
         train, test = self.X_train, self.X_test
@@ -119,6 +121,15 @@ class Data:
                 f"pixels from {low:g} to {high:g}, taken as they are",
                 "Preprocess mean and gcn+zca (auto) are made for 0 to 255: give bytes, or "
                 "fractions from 0 to 1, for the paper's learning rates to make sense.",
+            )
+
+    def _check_scale(self) -> None:
+        """Warn of vectors to train on that are fractions where those to test on are not."""
+        train, test = (float(abs(X).max()) for X in (self.X_train, self.X_test))
+        if min(train, test) <= 1 and max(train, test) >= DARKEST:
+            self._tell(
+                f"values up to {train:g} to train on, up to {test:g} to test on",
+                "Expected both on one scale.",
             )
 
     def _from_fractions(self) -> None:

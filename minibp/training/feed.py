@@ -3,11 +3,12 @@
 import contextvars
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
 import numpy as np
 
 from minibp.device import Array, Device
-from minibp.ops.cuda.compiled import CudaOps, DeviceScalar
+from minibp.ops.contract import Ops, ResidentFeed
 from minibp.training.preprocess import CHUNK, Affine, Preprocess
 
 Batches = Iterator[tuple[Array, Array]]  # inputs (B, …) and labels (B,), on the device
@@ -34,69 +35,51 @@ class HostFeed:
     def _on_host(self, sizes: Sequence[int], order: np.ndarray | None) -> Iterator:
         start = 0
         for size in sizes:
-            rows = slice(start, start + size)
-            rows = rows if order is None else order[rows]
+            part = slice(start, start + size)
+            rows = part if order is None else order[part]
             yield self.prepare(self.X[rows]), self.y[rows]
             start += size
 
 
-class ResidentFeed:
-    """Samples in a GPU's memory, bytes as bytes: a kernel makes each batch.
-
-    What is whitened is kept whitened. `next` takes the samples at `start`, a number in the device's
-    memory, of the order given to `begin`; `total` is there to sum up an epoch's loss.
-    """
-
-    size = 500
-
-    def __init__(self, ops: CudaOps, X: np.ndarray, y: np.ndarray, prepare: Preprocess, dtype: str):
-        device, xp = ops.device, ops.xp
-        self.ops, shape = ops, X.shape[1:]
-        self.labels = device.asarray(y, "int32")
-        if isinstance(prepare, Affine):
-            self.data = device.asarray(X, None if X.dtype == np.uint8 else dtype)
-            centre, scale = prepare.centre, prepare.scale
-        else:
-            self.data, prepare = xp.empty(X.shape, dtype), prepare.on(device)
-            for a in range(0, len(X), CHUNK):
-                self.data[a : a + CHUNK] = prepare(device.asarray(X[a : a + CHUNK]))
-            centre = scale = None
-        self.affine = (
-            device.asarray(np.zeros(shape) if centre is None else centre, dtype),
-            device.asarray(np.ones(shape) if scale is None else scale, dtype),
-        )
-        self.order = device.asarray(np.arange(len(X)), "int32")
-        self.start, self.total = DeviceScalar(device, "int32"), xp.zeros(1, dtype)
-
-    def __len__(self) -> int:
-        return len(self.labels)
-
-    def begin(self, order: np.ndarray | None) -> None:
-        """Start anew, with the samples in this order."""
-        order = np.arange(len(self)) if order is None else order
-        self.order[...] = self.ops.device.asarray(order, "int32")
-        self.start.set(0)
-        self.total.fill(0)
-
-    def next(self, size: int) -> tuple[Array, Array]:
-        """Return the batch at `start`."""
-        return self.ops.gather(self.data, self.labels, self.order, self.start, self.affine, size)
-
-    def batches(self, sizes: Sequence[int], order: np.ndarray | None = None) -> Batches:
-        """Yield batches of these sizes, of the samples in the order given, or as they come."""
-        self.begin(order)
-        place = 0
-        for size in sizes:
-            self.start.set(place)
-            yield self.next(size)
-            place += size
-
-
 Feed = HostFeed | ResidentFeed
+Part = tuple[np.ndarray, np.ndarray]  # samples and labels
+
+
+def feeds(
+    ops: Ops, device: Device, parts: dict[str, Part], prepare: Preprocess, dtype: str
+) -> dict[str, Feed]:
+    """Return a feed of each part, in the device's memory where all of them fit."""
+    needed = sum(bytes_on_device(X, prepare, dtype) for X, _ in parts.values())
+    if ops.resident and needed <= SHARE * device.free_memory():
+        return {name: resident(ops, device, X, y, prepare, dtype) for name, (X, y) in parts.items()}
+    return {name: HostFeed(device, X, y, prepare) for name, (X, y) in parts.items()}
+
+
+def resident(
+    ops: Ops, device: Device, X: np.ndarray, y: np.ndarray, prepare: Preprocess, dtype: str
+) -> ResidentFeed:
+    """Return a feed of samples in the device's memory: bytes as bytes, but what is whitened is
+    kept whitened."""
+    shape, labels = X.shape[1:], device.asarray(y, "int32")
+    centre: np.ndarray | None = None
+    scale: np.ndarray | None = None
+    if isinstance(prepare, Affine):
+        data = device.asarray(X, None if X.dtype == np.uint8 else dtype)
+        centre, scale = prepare.centre, prepare.scale
+    else:
+        data, prepare = device.xp.empty(X.shape, dtype), prepare.on(device)
+        for a in range(0, len(X), CHUNK):
+            data[a : a + CHUNK] = prepare(device.asarray(X[a : a + CHUNK]))
+    return ops.feed(
+        data,
+        labels,
+        device.asarray(np.zeros(shape) if centre is None else centre, dtype),
+        device.asarray(np.ones(shape) if scale is None else scale, dtype),
+    )
 
 
 def bytes_on_device(X: np.ndarray, prepare: Preprocess, dtype: str) -> int:
-    """Return how much memory a ResidentFeed of these samples takes."""
+    """Return how much memory a resident feed of these samples takes."""
     raw = isinstance(prepare, Affine) and X.dtype == np.uint8
     return X.size * (1 if raw else np.dtype(dtype).itemsize)
 
@@ -107,10 +90,14 @@ def ahead(batches: Iterator) -> Iterator:
     >>> list(ahead(iter("abc")))
     ['a', 'b', 'c']
     """
-    end = object()
+    end: Any = object()
+
+    def take() -> Any:
+        return next(batches, end)
+
     with ThreadPoolExecutor(1) as thread:
         context = contextvars.copy_context()  # numpy.errstate goes along
-        coming = thread.submit(context.run, next, batches, end)
+        coming = thread.submit(context.run, take)
         while (batch := coming.result()) is not end:
-            coming = thread.submit(context.run, next, batches, end)
+            coming = thread.submit(context.run, take)
             yield batch

@@ -7,6 +7,7 @@ import numpy as np
 from minibp.device import Array, namespace
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
+from minibp.ops.norm import norm
 from minibp.ops.sign import sign
 
 
@@ -18,13 +19,6 @@ def count_wrong(N: Array, labels: Array) -> Array:
 def sign_concordance(V: Array, W: Array) -> Array:
     """Return the share of elements, 0 to 1, at which V and W have the same sign."""
     return (sign(V) == sign(W)).mean()
-
-
-def norm(x: Array) -> Array:
-    """Return √Σx², without overflow for values whose square would overflow."""
-    peak = abs(x).max()
-    scale = peak + (peak == 0)
-    return scale * namespace(x).sqrt(((x / scale) ** 2).sum())
 
 
 def angle(a: Array, b: Array) -> Array:

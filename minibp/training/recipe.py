@@ -1,12 +1,12 @@
 """What a run is made from. A run knows no more: neither conditions nor the networks of a paper."""
 
 import dataclasses
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from minibp import usercode
+from minibp.checks import finite, is_whole, whole
 from minibp.device import Device, check_dtype
 from minibp.errors import InputError, printable
 from minibp.network import Network
@@ -38,23 +38,26 @@ class Recipe:
     rate: float
     epochs: int = 10
     batches: BatchSchedule = field(default_factory=lambda: BatchSchedule(100))
-    drops: Sequence[int] | None = ()
+    drops: Sequence[int] = ()
     seed: int = 0
     dtype: str = "float32"
     settings: RunSettings = field(default_factory=RunSettings)
 
     def __post_init__(self) -> None:
         check_dtype(self.dtype)
-        if not whole(self.epochs) or self.epochs < 1:
-            raise InputError(f"epochs {self.epochs}: expected a whole number of 1 or more.")
-        if not 0 <= self.rate < float("inf"):
-            raise InputError(f"rate {self.rate}: expected a finite number of 0 or more.")
-        drops = tuple(self.drops or ())
-        if any(not whole(drop) or drop < 0 for drop in drops):
+        drops = tuple(self.drops)
+        if not all(is_whole(drop) and drop >= 0 for drop in drops):
             raise InputError(f"rate drops {list(drops)}: expected epochs of 0 or more.")
-        object.__setattr__(self, "epochs", int(self.epochs))
-        object.__setattr__(self, "rate", float(self.rate))
-        object.__setattr__(self, "drops", tuple(map(int, drops)))
+        if not isinstance(self.settings, RunSettings):
+            raise InputError(f"settings {self.settings!r}: expected a RunSettings object.")
+        changes = {
+            "epochs": whole("epochs", self.epochs, 1),
+            "rate": finite("rate", self.rate),
+            "drops": tuple(map(int, drops)),
+            "seed": whole("seed", self.seed),
+        }
+        for name, value in changes.items():
+            object.__setattr__(self, name, value)
 
     def network(self, device: Device, shape: tuple[int, ...], classes: int) -> Network:
         """Return the network, on the device, for inputs of a shape (H, W, C) or (I,)."""
@@ -88,7 +91,7 @@ class Recipe:
 
     def rate_at(self, epoch: int) -> float:
         """Return the learning rate of an epoch (1, 2, …)."""
-        return rate_at(epoch, self.rate, self.drops or ())
+        return rate_at(epoch, self.rate, self.drops)
 
     def identity(self) -> dict[str, Any]:
         """Return what must agree for two results to be of the same recipe, JSON-able."""
@@ -96,7 +99,7 @@ class Recipe:
             "epochs": self.epochs,
             "batch_size": self.batches.size if self.batches.change is None else str(self.batches),
             "base_rate": self.rate,
-            "rate_drops": list(self.drops or ()),
+            "rate_drops": list(self.drops),
             "dtype": self.dtype,
         }
         return {
@@ -109,8 +112,3 @@ class Recipe:
     def defaults(self) -> dict[str, Any]:
         """Return the values of settings that an older record has not."""
         return dataclasses.asdict(type(self.settings)())
-
-
-def whole(value: object) -> bool:
-    """Return whether a value is a whole number: Python's or NumPy's, but no truth value."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool)

@@ -7,25 +7,31 @@ GPU's memory; what it writes is where the next step looks for it.
 from collections.abc import Callable
 from typing import Any
 
-from minibp import feedback
 from minibp.device import Array
-from minibp.feedback import BatchwiseRandomMagnitude
 from minibp.network import Network
+from minibp.one_pass import formulas, in_one_piece, place_feedback
+from minibp.ops.contract import ResidentFeed
 from minibp.optim import Optimizer
-from minibp.update import in_one_piece, place_feedback
 
 
 class Replay:
     """Does the steps of a run: of each batch size the first one launch by launch, which compiles
     the kernels, the second by recording it, all later ones by replaying that.
 
+    feed    where the batches come from, and where a step reads its rate and its number
     launch  does all that is to be done on the device for a step of B samples
 
     `reason` says why steps are not replayed, if they are not.
     """
 
-    def __init__(self, network: Network, optimizer: Optimizer, launch: Callable[[int], None]):
-        self.network, self.optimizer, self.launch = network, optimizer, launch
+    def __init__(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        feed: ResidentFeed,
+        launch: Callable[[int], None],
+    ):
+        self.network, self.optimizer, self.feed, self.launch = network, optimizer, feed, launch
         self.reason = why_not(network, optimizer)
         self._seen: set[int] = set()
         self._graphs: dict[int, Callable[[], None]] = {}
@@ -44,15 +50,18 @@ class Replay:
 
     def step(self, B: int) -> None:
         """Do a step on B samples, between `begin` and `end`."""
-        ops, network = self.network.ops, self.network
-        ops.rate.set(self.optimizer.rate)
-        ops.step.set(network.updates + 1)
+        network = self.network
+        self.feed.tell(self.optimizer.rate, network.updates + 1)
         if B in self._seen and B not in self._graphs and not self.reason:
             self._record(B)
         if B in self._graphs:
             self._graphs[B]()
             network.updates += 1
-            return
+        else:
+            self._launch(B)
+        self.feed.count(B)
+
+    def _launch(self, B: int) -> None:
         before = self._arrays()
         if self._graphs:  # of other sizes, which know where the arrays are
             self._launch_in_place(B, before)
@@ -74,16 +83,13 @@ class Replay:
 
     def _launch_in_place(self, B: int, before: dict) -> None:
         """Do a step, and copy what it made anew to where the next replay looks for it."""
-        told = self._told()
+        told = self.feed.told
         self.launch(B)
-        if self._told() != told:
+        if self.feed.told != told:
             raise RuntimeError("the step itself changed its learning rate or its number")
         for key, array in self._arrays().items():
             if array is not before[key]:
                 before[key][...] = array
-
-    def _told(self) -> tuple[float, float]:
-        return self.network.ops.rate.value, self.network.ops.step.value
 
     def _arrays(self) -> dict[tuple[str, Any], Array]:
         """Return what a step may bind to other arrays: every V in use, and what momentum keeps."""
@@ -110,21 +116,20 @@ class Replay:
 def why_not(network: Network, optimizer: Optimizer) -> str:
     """Return why a network's steps cannot be replayed, or "" if they can.
 
-    A replay repeats what the device did. What the host would do at each step is not repeated: so a
-    rule of a user's has to say `replayable = True`, which promises that V depends on the arguments
-    of its `V` alone.
+    A replay repeats only what the device did. `Replay` does the host's part itself; where it
+    cannot, steps are launched one by one. A rule is replayed if it says `replayable = True`, which
+    promises that V depends on the arguments of its `V` alone.
     """
     rule = network.rule
-    if not hasattr(network.device, "record"):
+    if not network.device.records:
         return f"device {network.device.name!r} does not record"
     if type(optimizer).step is not Optimizer.step or type(network) is not Network:
         return "the optimizer or the network is of a class of its own"
-    if rule is not None and rule.redraw == "batch" and type(rule) is not BatchwiseRandomMagnitude:
+    if rule is not None and rule.redraw == "batch" and not formulas(network):
         return f"rule {type(rule).__name__} draws on the host after each update"
     if not (network.fused and in_one_piece(optimizer)):  # the rate would be the host's
         return "Eq. 3 and V are not one pass: a parameter is not in one piece"
-    ours = type(rule).__module__ == feedback.__name__
-    if rule is not None and not ours and not vars(type(rule)).get("replayable"):
+    if rule is not None and not rule.replayable:
         return f"rule {type(rule).__name__} does not say replayable = True"
     return ""
 

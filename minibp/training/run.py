@@ -11,16 +11,15 @@ from minibp.errors import InputError, differing
 from minibp.layers import BatchNorm, Conv2D, Flatten, GlobalAvgPool, Linear
 from minibp.losses import softmax_cross_entropy
 from minibp.network import Network
-from minibp.ops import plain
-from minibp.ops.tiers import working
+from minibp.one_pass import update
+from minibp.ops.contract import ResidentFeed
 from minibp.optim import Optimizer
 from minibp.rng import Streams
 from minibp.training import metrics
 from minibp.training.data import Data
-from minibp.training.feed import SHARE, Feed, HostFeed, ResidentFeed, bytes_on_device
+from minibp.training.feed import Feed, Part, feeds
 from minibp.training.recipe import Recipe
 from minibp.training.replay import Replay
-from minibp.update import update
 
 
 def step(
@@ -84,9 +83,11 @@ class Run:
         self.network.fuse()
         self.optimizer = recipe.optimizer(self.network)
         self.streams = Streams(recipe.seed)
-        self.feeds, self.replay = self._make_feeds(), None
-        if isinstance(self.feeds["train"], ResidentFeed):
-            self.replay = Replay(self.network, self.optimizer, self.launch_step)
+        self.feeds = self._make_feeds()
+        self.replay: Replay | None = None
+        train = self.feeds["train"]
+        if isinstance(train, ResidentFeed):
+            self.replay = Replay(self.network, self.optimizer, train, self.launch_step)
         self.history: list[dict[str, Any]] = []
         self.diverged_epoch: int | None = None
 
@@ -98,7 +99,7 @@ class Run:
     @property
     def launches(self) -> str | None:
         """How a GPU does the steps: each by one launch, or by many, and why. None on a CPU."""
-        if self.device.blocking or self.network.ops is plain:
+        if self.device.blocking or not self.network.ops.compiled:
             return None
         if self.replay is None:
             return "many a step: the data takes too much of the GPU's memory"
@@ -113,7 +114,7 @@ class Run:
         epoch, start = len(self.history) + 1, time.perf_counter()
         record: dict[str, Any] = {"epoch": epoch}
         # A diverging run overflows here; the checks for finite values see it and record it.
-        with np.errstate(over="ignore", invalid="ignore"), working(self.network.ops):
+        with np.errstate(over="ignore", invalid="ignore"), self.network.ops.working():
             try:
                 record["loss"] = self.train_epoch(epoch, on_step)
                 self._estimate_moments(epoch)
@@ -200,19 +201,15 @@ class Run:
                 )
 
     def _make_feeds(self) -> dict[str, Feed]:
-        """Return where the samples of each part come from: a GPU's memory where they fit."""
-        data, dtype, ops = self.data, self.recipe.dtype, self.network.ops
-        prepare = self.recipe.prepare(data)
-        parts = {"train": (data.X_train, data.y_train), "test": (data.X_test, data.y_test)}
-        if data.X_holdout is not None:
+        """Return where the samples of each part come from."""
+        data, prepare = self.data, self.recipe.prepare(self.data)
+        parts: dict[str, Part] = {
+            "train": (data.X_train, data.y_train),
+            "test": (data.X_test, data.y_test),
+        }
+        if data.X_holdout is not None and data.y_holdout is not None:
             parts["holdout"] = (data.X_holdout, data.y_holdout)
-        if hasattr(ops, "gather"):
-            needed = sum(bytes_on_device(X, prepare, dtype) for X, _ in parts.values())
-            if needed <= SHARE * self.device.free_memory():
-                return {
-                    name: ResidentFeed(ops, X, y, prepare, dtype) for name, (X, y) in parts.items()
-                }
-        return {name: HostFeed(self.device, X, y, prepare) for name, (X, y) in parts.items()}
+        return feeds(self.network.ops, self.device, parts, prepare, self.recipe.dtype)
 
     def batches_of(self, stream: str, epoch: int) -> tuple[list[int], np.ndarray]:
         """Return the sizes of an epoch's batches, and the order of the samples."""
@@ -227,8 +224,11 @@ class Run:
         """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
         self.optimizer.rate = self.recipe.rate_at(epoch)
         sizes, order = self.batches_of("shuffle", epoch)
-        steps = self._host_steps if self.replay is None else self._resident_steps
-        mean = float(self.device.to_host(steps(sizes, order, on_step))) / sum(sizes)
+        if self.replay is None:
+            total = self._host_steps(sizes, order, on_step)
+        else:
+            total = self._replayed_steps(self.replay, sizes, order, on_step)
+        mean = float(self.device.to_host(total)) / sum(sizes)
         if not np.isfinite(mean):
             raise Diverged
         return mean
@@ -245,29 +245,26 @@ class Run:
             on_step(loss)
         return total
 
-    def _resident_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
+    @staticmethod
+    def _replayed_steps(
+        replay: Replay, sizes: list[int], order: np.ndarray, on_step: Callable
+    ) -> Array:
         """The same where the samples are on the device."""
-        feed = self.feeds["train"]
-        feed.begin(order)
-        self.replay.begin()
+        replay.feed.begin(order)
+        replay.begin()
         for size in sizes:
-            self.resident_step(size)
+            replay.step(size)
             on_step(None)
-        self.replay.end()
-        return feed.total.reshape(())
-
-    def resident_step(self, size: int) -> None:
-        """Do a step on the next samples of those on the device."""
-        self.replay.step(size)
-        self.feeds["train"].start.value += size  # as `tick` did in the device's memory
-        self.network.ops.step.value += 1
+        replay.end()
+        return replay.feed.total.reshape(())
 
     def launch_step(self, size: int) -> None:
-        """Have the device do all of a step, from its batch to its loss."""
+        """Have the device do all of a step on samples that it holds, from batch to loss."""
         feed = self.feeds["train"]
+        assert isinstance(feed, ResidentFeed)
         X, labels = feed.next(size)
         E = step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
-        self.network.ops.tick(feed.total, E, size, feed.start)
+        feed.tick(E, size)
 
     def _estimate_moments(self, epoch: int) -> None:
         if not self.network.batch_norms():

@@ -1,10 +1,9 @@
 """Schedules of learning rates and batch sizes: what an epoch is run with."""
 
-import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from minibp.errors import InputError
+from minibp.checks import whole
 
 
 def rate_at(epoch: int, rate: float, drops: Sequence[int]) -> float:
@@ -28,14 +27,15 @@ class BatchSchedule:
     later: int | None = None
 
     def __post_init__(self) -> None:
-        for size in (self.size, self.size if self.later is None else self.later):
-            if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
-                raise InputError(f"batch size {size}: expected a whole number of 1 or more.")
-        object.__setattr__(self, "size", int(self.size))
+        object.__setattr__(self, "size", whole("batch size", self.size, 1))
+        if self.later is not None:
+            object.__setattr__(self, "later", whole("batch size", self.later, 1))
 
     def at(self, epoch: int) -> int:
         """Return the batch size of an epoch (1, 2, …)."""
-        return self.size if self.change is None or epoch <= self.change else self.later
+        if self.change is None or self.later is None or epoch <= self.change:
+            return self.size
+        return self.later
 
     def __str__(self) -> str:
         if self.change is None:

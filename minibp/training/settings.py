@@ -7,6 +7,7 @@ import dataclasses
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
+from minibp.checks import plain
 from minibp.errors import InputError, unknown
 
 Self = TypeVar("Self", bound="RunSettings")
@@ -48,7 +49,8 @@ class RunSettings:
     def __post_init__(self) -> None:
         """Raise InputError for a value that a setting cannot have."""
         for entry in dataclasses.fields(self):
-            value, meta = getattr(self, entry.name), entry.metadata
+            value, meta = plain(getattr(self, entry.name)), entry.metadata
+            object.__setattr__(self, entry.name, value)
             if "choices" in meta and value not in meta["choices"]:
                 raise InputError(
                     f"setting {entry.name}={value!r}: expected one of {', '.join(meta['choices'])}."
@@ -56,9 +58,10 @@ class RunSettings:
             if type(entry.default) is bool and type(value) is not bool:
                 raise InputError(f"setting {entry.name}={value!r}: expected true or false.")
             if "range" in meta:
-                _check_range(entry.name, value, *meta["range"], whole=type(entry.default) is int)
+                low, high = meta["range"]
+                _check_range(entry.name, value, low, high, type(entry.default) is int)
 
-    def replace(self, **changes: Any) -> Self:
+    def replace(self: Self, **changes: Any) -> Self:
         """Return a copy with some settings changed; unknown names raise InputError."""
         known = [entry.name for entry in dataclasses.fields(self)]
         for name in changes:
@@ -74,7 +77,9 @@ class RunSettings:
     @classmethod
     def from_text(cls, name: str, text: str) -> Any:
         """Return the value that a text means for a setting, in the setting's type."""
-        kinds = {entry.name: type(entry.default) for entry in dataclasses.fields(cls)}
+        kinds: dict[str, Any] = {
+            entry.name: type(entry.default) for entry in dataclasses.fields(cls)
+        }
         if name not in kinds:
             raise unknown("setting", name, kinds)
         if kinds[name] is bool:

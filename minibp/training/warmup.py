@@ -12,7 +12,6 @@ import numpy as np
 
 from minibp.device import Device
 from minibp.errors import InputError
-from minibp.ops import plain
 from minibp.training.data import Data
 from minibp.training.recipe import Recipe
 from minibp.training.run import estimate_moments, step
@@ -32,9 +31,7 @@ def rehearse(recipe: Recipe, data: Data, device: Device, notice: Callable[[], No
     numbers = np.arange(BATCH * np.prod(shape)).reshape(BATCH, *shape) % 7
     X = device.asarray(numbers, recipe.dtype)
     labels = device.asarray(np.arange(BATCH) % data.classes)
-    with (
-        _noticing(notice) if device.blocking and net.ops is not plain else contextlib.nullcontext()
-    ):
+    with _noticing(notice) if device.blocking and net.ops.compiled else contextlib.nullcontext():
         N = net.forward(X, train=True)
         if N.shape != (BATCH, data.classes):
             raise InputError(

@@ -74,7 +74,7 @@ class Ours:
         if self.left == 0:
             self.run.feeds["train"].start.set(0)
             self.left = BATCHES
-        self.run.resident_step(self.n)
+        self.run.replay.step(self.n)
         self.left -= 1
 
     def milliseconds(self, times: int) -> float:

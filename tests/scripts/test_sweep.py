@@ -236,3 +236,90 @@ def test_folders_without_experiments(run, tmp_path):
         status, _, err = run(name, tmp_path)
         assert status == 2
         assert "holds no experiments" in err
+
+
+def test_a_record_that_is_not_this_runs_is_not_taken(run, tmp_path):
+    """Without what says which experiment a folder holds, the runs' own records are asked."""
+    data = save(tmp_path / "d.npz")
+    run("sweep", *OWN, "SGD", "--datasets", data)
+    (place,) = (tmp_path / "runs").rglob("seed0")
+    for name in ("run.json", "experiment.json"):
+        (place / name).unlink()
+    status, out, err = run("sweep", *OWN, "SGD", "--datasets", data, "--epochs", "2")
+    assert status == 1
+    assert "is another run's: epochs was 1, now 2" in err
+    status, out, _ = run("sweep", *OWN, "SGD", "--datasets", data)
+    assert (status, out[:15]) == (0, "1 of 1 runs don")
+    assert json.loads((place / "run.json").read_text())["finished"]
+
+
+def test_damage_in_the_middle_of_a_record_is_mended(run, tmp_path):
+    data = save(tmp_path / "d.npz")
+    run("sweep", *OWN, "SGD", "--datasets", data)
+    (path,) = (tmp_path / "runs").rglob("rate-*/run.json")
+    whole = path.read_text()
+    path.write_text(whole[:50] + "?" + whole[51:])
+    path.parent.with_name("run.json").unlink()
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = run("sweep", *OWN, "SGD", "--datasets", data)
+    assert status == 0
+    assert "is no record of a run" in err
+    assert json.loads(path.read_text())["best_error"] == json.loads(whole)["best_error"]
+
+
+def test_one_foreign_record_does_not_end_a_sweep(run, tmp_path):
+    data = save(tmp_path / "d.npz")
+    two = ("--rate-factors", "1", "0.1")
+    run("sweep", *OWN, "SGD", "--datasets", data, *two)
+    (place,) = (tmp_path / "runs").rglob("seed0")
+    (place / "rate-0.1" / "run.json").write_text((place / "rate-1" / "run.json").read_text())
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, out, err = run("sweep", *OWN, "SGD", "uSF", "--datasets", data, *two)
+    assert status == 1
+    assert out.startswith("3 of 4 runs done, 1 failed")
+    assert "rate-0.1/run.json is another run's" in err
+
+
+def test_other_data_is_refused_for_further_conditions_too(run, tmp_path):
+    run("sweep", *OWN, "SGD", "--datasets", save(tmp_path / "d.npz"))
+    save(tmp_path / "d.npz", shift=1)
+    status, _, err = run("sweep", *OWN, "uSF", "--datasets", "npz:d.npz")
+    assert status == 2
+    assert "holds another experiment: data_sha256 was" in err
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"settings": 3}',
+        '{"settings": {}, "files": 3}',
+        "[]",
+    ],
+)
+def test_a_record_that_is_json_but_no_record(run, tmp_path, text):
+    data = save(tmp_path / "d.npz")
+    run("sweep", *OWN, "SGD", "--datasets", data)
+    (place,) = (tmp_path / "runs").rglob("seed0")
+    (place / "run.json").write_text(text)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = run("sweep", *OWN, "SGD", "--datasets", data)
+    assert status == 0
+    assert "run.json is no record" in err
+    assert json.loads((place / "run.json").read_text())["finished"]
+
+
+@pytest.mark.parametrize("owner", ["null", "3"])
+def test_a_runs_record_that_is_json_but_no_record(run, tmp_path, owner):
+    data = save(tmp_path / "d.npz")
+    run("sweep", *OWN, "SGD", "--datasets", data)
+    (path,) = (tmp_path / "runs").rglob("rate-*/run.json")
+    path.write_text(f'{{"factor": 1, "batch_schedule": "100", "owner": {owner}\n}}\n')
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        status, _, err = run("sweep", *OWN, "SGD", "--datasets", data)
+    assert status == 0
+    assert "is no record of a run" in err
+    assert json.loads(path.read_text())["history"]

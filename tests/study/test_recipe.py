@@ -1,3 +1,4 @@
+import json
 import pickle
 
 import numpy as np
@@ -66,6 +67,35 @@ def test_numpys_whole_numbers_are_whole_numbers():
     one = paper_experiment("toy", "mnist", SGD, epochs=np.int64(3), batch_size=np.int32(20))
     assert type(one.recipe.epochs) is int
     assert one.identity() == paper_experiment("toy", "mnist", SGD, 0, 3, 20).identity()
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"seed": 1.5},
+        {"seed": -1},
+        {"base_rate": "0.1"},
+        {"base_rate": True},
+        {"rate_factors": 1.0},
+        {"rate_factors": ["1"]},
+        {"train_limit": 20.0},
+        {"holdout": "0.1"},
+        {"settings": {}},
+        {"batch_size": 2.0},
+    ],
+)
+def test_values_of_another_type_are_refused(changes):
+    with pytest.raises(InputError, match="expected"):
+        paper_experiment("toy", "mnist", SGD, **changes)
+
+
+def test_numpys_numbers_are_numbers():
+    settings = Settings(bn_batches=np.int64(5), momentum=np.float32(0.5), decay_bn=np.True_)
+    given = {"seed": np.int64(1), "train_limit": np.int32(9), "holdout": np.float32(0.25)}
+    given |= {"rate_drops": np.array([1, 2]), "settings": settings}
+    one = paper_experiment("toy", "mnist", Condition(bn=np.True_, bm=np.int64(1)), **given)
+    assert json.loads(json.dumps(one.identity()))["settings"]["holdout"] == 0.25
+    assert one.recipe.condition == Condition(bn=True, bm=1)
 
 
 def test_the_optimizer_has_the_settings_numbers():

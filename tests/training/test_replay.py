@@ -15,12 +15,15 @@ from residual_net import SmallRecipe
 from minibp import Condition, Settings, build_network
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
-from minibp.ops.cuda.compiled import CudaOps, DeviceScalar
+from minibp.ops.contract import ResidentFeed
+from minibp.ops.cuda.arithmetic import DeviceScalar
+from minibp.ops.cuda.compiled import CudaOps
+from minibp.ops.cuda.feed import CudaFeed
 from minibp.study.networks import NETWORKS, input_shape
 from minibp.study.recipe import PaperRecipe
 from minibp.training import preprocess
 from minibp.training.data import Data
-from minibp.training.feed import HostFeed, ResidentFeed
+from minibp.training.feed import HostFeed, resident
 from minibp.training.run import Run
 from minibp.training.schedule import BatchSchedule
 
@@ -234,7 +237,7 @@ def with_rule(rule, run):
     run.network.rule = rule
     run.network._draw()
     run.network.apply_rule()
-    run.replay = type(run.replay)(run.network, run.optimizer, run.launch_step)
+    run.replay = type(run.replay)(run.network, run.optimizer, run.feeds["train"], run.launch_step)
     return run
 
 
@@ -315,14 +318,16 @@ def test_the_stand_in_finds_what_a_replay_forgets(planted, monkeypatch):
 
         monkeypatch.setattr(DeviceScalar, "set", stale)
     else:
-        tick = CudaOps.tick
+        tick = CudaFeed.tick
 
-        def forgetful(self, total, E, B, start):
-            tick(self, total, E, B, DeviceScalar(self.device, "int32"))
+        def forgetful(self, E, size):
+            kept, self.start = self.start, DeviceScalar(self.ops.device, "int32")
+            tick(self, E, size)
+            self.start = kept
 
-        monkeypatch.setattr(CudaOps, "tick", forgetful)
+        monkeypatch.setattr(CudaFeed, "tick", forgetful)
     with pytest.raises(AssertionError):
-        assert_same(finish(a_run(str(expected.plan.condition))), expected)
+        assert_same(finish(a_run(str(expected.recipe.condition))), expected)
 
 
 @pytest.mark.parametrize("head", ["frSF+BN", "brSF-25"])
@@ -330,9 +335,9 @@ def test_data_too_large_for_the_device_stays_on_the_host(head):
     run = finish(a_run(head, CppDevice(memory=1000)))
     assert isinstance(run.feeds["train"], HostFeed)
     assert run.launches == "many a step: the data takes too much of the GPU's memory"
-    resident = finish(a_run(head))
-    assert isinstance(resident.feeds["train"], ResidentFeed)
-    for (name, a), b in zip(run.state()[0].items(), resident.state()[0].values(), strict=True):
+    other = finish(a_run(head))
+    assert isinstance(other.feeds["train"], ResidentFeed)
+    for (name, a), b in zip(run.state()[0].items(), other.state()[0].values(), strict=True):
         np.testing.assert_array_equal(a, b, err_msg=name)
 
 
@@ -351,10 +356,10 @@ def test_resident_samples_are_those_of_the_host(kind, source, dtype, n, data):
     sizes = data.draw(st.lists(st.integers(1, n), min_size=1).filter(lambda s: sum(s) <= n))
     prepare, device = preprocess.fit(kind, X, dtype), CppDevice()
     host = HostFeed(device, X, y, prepare)
-    resident = ResidentFeed(CudaOps(device), X, y, prepare, dtype)
+    on_device = resident(CudaOps(device), device, X, y, prepare, dtype)
     for chosen in (None, order):
         for one, other in zip(
-            host.batches(sizes, chosen), resident.batches(sizes, chosen), strict=True
+            host.batches(sizes, chosen), on_device.batches(sizes, chosen), strict=True
         ):
             a, b, u, v = map(device.to_host, (one[0], other[0], one[1], other[1]))
             assert a.dtype == b.dtype == dtype

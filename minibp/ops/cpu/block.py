@@ -6,18 +6,20 @@ between is never stored. Everything that outlives a call is kept in `results`.
 
 import numpy as np
 
+from minibp.ops.contract import BlockOps, Gradients, Pooling
 from minibp.ops.cpu import norm, pool
-from minibp.ops.cpu.compiled import CompiledOps
+from minibp.ops.cpu.arithmetic import CpuArithmetic
 from minibp.ops.cpu.workspace import usable
-from minibp.ops.window import output_size
+from minibp.ops.window import Padding, output_size
 
 
-class Pooling:
+class Pieces:
     """Pools pieces of a batch, with the rectifier before it if `relu`, and takes errors back."""
 
-    def __init__(self, kind: str, window, stride: int, padding, relu: bool):
-        self.kind, self.window, self.stride, self.padding = kind, window, stride, padding
-        self.relu, self.geometry = relu, (*window, stride, padding[0], padding[2])
+    def __init__(self, pooling: Pooling, relu: bool):
+        self.kind, self.window, self.stride, self.padding = pooling
+        self.relu = relu
+        self.geometry = (*self.window, self.stride, self.padding[0], self.padding[2])
 
     def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
         """Return (B, PH, PW, J) for N's (B, OH, OW, J)."""
@@ -41,18 +43,16 @@ class Pooling:
             pool.avg_pool_dX(dY, code, *self.geometry, self.relu, dN)
 
 
-class BlockOps:
-    """Forward and backward of a block; `ops` gives the memory and the threads."""
+class ConvBlock(BlockOps):
+    """Such a block; `ops` gives the memory and the threads."""
 
-    def __init__(self, ops: CompiledOps, pooling: Pooling, stride: int, padding):
-        self.ops, self.pooling, self.stride, self.padding = ops, pooling, stride, padding
+    def __init__(
+        self, ops: CpuArithmetic, stride: int, padding: Padding, relu: bool, pooling: Pooling
+    ):
+        self.ops, self.stride, self.padding = ops, stride, padding
+        self.pooling = Pieces(pooling, relu)
 
     def forward(self, X, W, b, scale, shift, eps: float, stored):
-        """Return the block's output Y, μ and s.
-
-        scale, shift  (J,) of Batch Normalization, or None for none
-        stored        (μ, s) to normalize with, or None to take the batch's own
-        """
         X, normalized, training = usable(X), scale is not None, stored is None
         ops, way = self.ops, self._way(X.shape, W.shape, X.dtype, dX=False)
         shape = (len(X), way.OH, way.OW, way.J)
@@ -99,12 +99,7 @@ class BlockOps:
         ops.team.run(whole, len(X))
         return Y, mean, std
 
-    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True):
-        """Return dX (None if V is), dW, db, dscale and dshift of the last training forward.
-
-        scale   (J,), or None if the block has no Batch Normalization
-        learns  whether scale and shift may differ from 1 and 0
-        """
+    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True) -> Gradients:
         X, dY, ops = usable(X), usable(dY), self.ops
         way = self._way(X.shape, W_shape, X.dtype, dX=V is not None)
         shape = (len(X), way.OH, way.OW, way.J)

@@ -6,7 +6,8 @@ likewise; then each takes its share of the inputs, for dW and dX.
 
 import numpy as np
 
-from minibp.ops.cpu.compiled import CompiledOps
+from minibp.ops.contract import BlockOps, Gradients
+from minibp.ops.cpu.arithmetic import CpuArithmetic
 from minibp.ops.cpu.jit import kernel
 from minibp.ops.cpu.workspace import usable
 
@@ -83,14 +84,13 @@ def undo(dY, Y, N, mean, inverse, scale, normalize, relu, dN, db, dscale, dshift
             db[j] += out[j]
 
 
-class DenseOps:
-    """Forward and backward of such a block."""
+class DenseBlock(BlockOps):
+    """Such a block; `ops` gives the memory and the threads."""
 
-    def __init__(self, ops: CompiledOps, relu: bool):
+    def __init__(self, ops: CpuArithmetic, relu: bool):
         self.ops, self.relu = ops, relu
 
     def forward(self, X, W, b, scale, shift, eps: float, stored):
-        """Return Y (B, J), μ and s, as `BlockOps.forward` does."""
         ops, J, normalize = self.ops, W.shape[1], scale is not None
         N, Y = (ops.result(name, (len(X), J), X.dtype) for name in ("N", "Y"))
         mean, inverse = np.zeros(J, X.dtype), np.ones(J, X.dtype)
@@ -107,8 +107,7 @@ class DenseOps:
         ops.spread(share, J, X.size // 8)
         return (Y, mean, 1 / inverse) if normalize else (Y, None, None)
 
-    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True):
-        """Return dX (None if V is), dW, db, dscale and dshift, as `BlockOps.backward` does."""
+    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True) -> Gradients:
         ops, (I, J), normalize = self.ops, W_shape, scale is not None
         X, dY = usable(X), usable(dY)
         N, Y, dN = (ops.result(name, (len(X), J), X.dtype) for name in ("N", "Y", "dN"))

@@ -6,7 +6,7 @@ import numpy as np
 
 from minibp.ops.cpu.jit import kernel
 from minibp.ops.cpu.philox import uniform
-from minibp.ops.update import CONSTANT, FLIPPED, KEEP, Feedback, Update
+from minibp.ops.update import CONSTANT, FLIPPED, KEEP, Feedback, Formula, Update
 
 PIECE = 2048  # elements at a time, which stay in the first-level cache
 SMALL = 4096  # elements that one thread does alone
@@ -86,14 +86,15 @@ def arguments(update: Update) -> tuple[Any, ...]:
     """Return what `update_and_refresh` takes of an update, but for a and e."""
     kind = update.w.dtype.type
     g, w, memory = (array.reshape(-1) for array in (update.g, update.w, update.memory))
-    feedback = update.feedback or Feedback(KEEP, memory)
+    feedback = update.feedback or Feedback(Formula(KEEP), memory)
+    formula = feedback.formula
     V = feedback.V.reshape(-1)
-    M, S = (V if array is None else array.reshape(-1) for array in (feedback.M, feedback.S))
-    drawing = (np.float32(feedback.p), *(feedback.stream or NO_STREAM))
+    M, S = (V if array is None else array.reshape(-1) for array in (formula.M, formula.S))
+    drawing = (np.float32(formula.p), *(feedback.stream or NO_STREAM))
     hyper = (kind(update.m), kind(update.d), kind(update.rate * update.multiplier))
     return (
         *(update.setting, g, w, memory, *hyper),
-        *(feedback.kind, M, S, kind(feedback.c), V, *drawing),
+        *(formula.kind, M, S, kind(formula.c), V, *drawing),
     )
 
 

@@ -4,33 +4,30 @@
 from typing import Any
 
 from minibp.device import Array
-from minibp.ops.cuda.compiled import CudaOps, geometry
+from minibp.ops.contract import BlockOps, Gradients, Pooling
+from minibp.ops.cuda.arithmetic import CudaArithmetic, geometry
+from minibp.ops.window import Padding
 
 
-class CudaBlock:
-    """Forward and backward of a block.
+class CudaBlock(BlockOps):
+    """A block by kernels of its own.
 
     convolution  (stride, padding) of a convolution, or None for a fully connected layer
-    pooling      ("max" or "avg", window, stride, padding), or None
+    pooling      what follows a convolution
     """
 
     def __init__(
         self,
-        ops: CudaOps,
+        ops: CudaArithmetic,
         relu: bool,
-        convolution: tuple | None = None,
-        pooling: tuple | None = None,
+        convolution: tuple[int, Padding] | None = None,
+        pooling: Pooling | None = None,
     ):
         self.ops, self.relu = ops, relu
         self.convolution, self.pooling = convolution, pooling
         self.kept: dict[str, Any] = {}  # from a training forward, for its backward
 
     def forward(self, X, W, b, scale, shift, eps: float, stored):
-        """Return the block's output Y, μ and s.
-
-        scale, shift  (J,) of Batch Normalization, or None for none
-        stored        (μ, s) to normalize with, or None to take the batch's own
-        """
         ops, J, dtype = self.ops, W.shape[-1], W.dtype
         zero, one = ops.constant(0, J, dtype), ops.constant(1, J, dtype)
         columns, shape = X, (len(X), J)
@@ -58,8 +55,7 @@ class CudaBlock:
             return shift
         return zero if b is None else b
 
-    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True):
-        """Return dX (None if V is), dW, db, dscale and dshift of the last training forward."""
+    def backward(self, X, dY, W_shape, V, scale, mean, std, *, learns: bool = True) -> Gradients:
         ops, kept, J = self.ops, self.kept, W_shape[-1]
         dN = self._up(dY)
         dscale = dshift = db = None

@@ -1,307 +1,53 @@
-"""The plain tier's operations by the kernels of kernels.cu, with the same signatures.
+"""The CUDA tier: arithmetic, blocks, Eq. 3 with V, and data in the GPU's memory."""
 
-A device that has `compile` gives it functions of CUDA C: CuPy's on a GPU. Matrix products are
-cuBLAS's.
-"""
-
-import math
-from collections import Counter
-from functools import cache
-from importlib import resources
-from typing import Any
+from contextlib import AbstractContextManager
 
 import numpy as np
 
-from minibp.device import Array, Device, namespace
-from minibp.errors import InputError
-from minibp.ops.cuda.blas import Blas
-from minibp.ops.update import FROZEN, KEEP, Feedback, Update
-from minibp.ops.window import Padding, Pair, output_size
+from minibp.device import Array
+from minibp.ops.contract import BlockOps, Pooling, ResidentFeed
+from minibp.ops.cuda.arithmetic import CudaArithmetic
+from minibp.ops.cuda.block import CudaBlock
+from minibp.ops.cuda.feed import CudaFeed
+from minibp.ops.update import FROZEN, KEEP, Feedback, Formula, Update
+from minibp.ops.window import Padding
 
-THREADS = 256  # of a block
-MOST = 1 << 30  # elements of an array: indices are of 32 bits
 NO_KEY = np.zeros(2, "uint64")
-REAL = {"float32": "float", "float64": "double"}
 
 
-class DeviceScalar:
-    """A number in the device's memory, where a replayed step reads it, and its value as the host
-    knows it."""
+class CudaOps(CudaArithmetic):
+    """Everything that the contract has."""
 
-    def __init__(self, device: Device, dtype: str):
-        self.array, self.value = device.xp.zeros(1, dtype), 0
+    compiled = resident = True
 
-    def set(self, value: float) -> None:
-        """Write another value; the same one costs nothing."""
-        if value != self.value:
-            self.array.fill(value)
-            self.value = value
+    def conv_block(self, stride: int, padding: Padding, relu: bool, pooling: Pooling) -> BlockOps:
+        return CudaBlock(self, relu, (stride, padding), pooling)
 
+    def dense_block(self, relu: bool) -> BlockOps:
+        return CudaBlock(self, relu)
 
-class CudaOps:
-    """The operations, for arrays of one device. `launches` counts what was asked of it, by name.
+    def feed(self, data: Array, labels: Array, centre: Array, scale: Array) -> ResidentFeed:
+        return CudaFeed(self, data, labels, centre, scale)
 
-    matmul  of matrix products: "float32" or "tf32"
-    """
-
-    def __init__(self, device: Device, matmul: str = "float32"):
-        self.device, self.xp, self.blas = device, device.xp, Blas.of(device, matmul)
-        source = (resources.files("minibp.ops.cuda") / "kernels.cu").read_text(encoding="utf-8")
-        self._module = cache(lambda dtype: device.compile(source, REAL=REAL[dtype]))
-        self._kernel = cache(lambda dtype, name: self._module(dtype)(name))
-        self._key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
-        self.rate, self.step = DeviceScalar(device, "float64"), DeviceScalar(device, "int32")
-        self.launches: Counter[str] = Counter()
-        self._constants: dict[tuple, Array] = {}
-
-    def __reduce__(self) -> tuple:
-        """A copy compiles anew, and begins with nothing kept."""
-        return type(self), (self.device, self.blas.math)
-
-    def launch(self, kernel: str, dtype: Any, n: int, *arguments: Any) -> None:
-        """Run a kernel with a thread for each of n elements. Arrays must be dense."""
-        if n >= MOST:
-            raise InputError(
-                f"an array of {n} elements is too large for the GPU's kernels: expected fewer than "
-                f"{MOST}. Choose a smaller batch."
-            )
-        self.launches[kernel] += 1
-        blocks = max(1, -(-n // THREADS))
-        passed = [np.int32(value) if type(value) is int else value for value in arguments]
-        self._kernel(str(dtype), kernel)((blocks,), (THREADS,), tuple(passed))
-
-    def constant(self, value: float, size: int, dtype: Any) -> Array:
-        """Return an array of one value, kept: it is not to be written to."""
-        key = (value, size, str(dtype))
-        if key not in self._constants:
-            self._constants[key] = self.xp.full(size, value, dtype)
-        return self._constants[key]
-
-    def linear(self, X: Array, W: Array, b: Array | None) -> Array:
-        N = self.product(X, W)
-        return N if b is None else self.biased(N, b)
-
-    def linear_dW(self, X: Array, dN: Array) -> Array:
-        return self.product(X, dN, transposed=(True, False))
-
-    def linear_dX(self, dN: Array, V: Array) -> Array:
-        return self.product(dN, V, transposed=(False, True))
-
-    def conv2d(self, X: Array, W: Array, b: Array | None, stride: int, padding: Padding) -> Array:
-        namespace(X, W, b)
-        columns, (OH, OW) = self.columns(X, W.shape[:2], stride, padding)
-        N = self.product(columns, W.reshape(-1, W.shape[3]))
-        if b is not None:
-            self.biased(N, b)
-        return N.reshape(len(X), OH, OW, W.shape[3])
-
-    def conv2d_dW(self, X: Array, dN: Array, kernel: Pair, stride: int, padding: Padding) -> Array:
-        namespace(X, dN)
-        columns, (OH, OW) = self.columns(X, kernel, stride, padding)
-        _check(dN.shape, (len(X), OH, OW, dN.shape[-1]))
-        dW = self.product(columns, dN.reshape(-1, dN.shape[3]), transposed=(True, False))
-        return dW.reshape(*kernel, X.shape[3], -1)
-
-    def conv2d_dX(
-        self, dN: Array, V: Array, shape: tuple[int, ...], stride: int, padding: Padding
-    ) -> Array:
-        namespace(dN, V)
-        sizes = geometry(shape, V.shape[:2], stride, padding)
-        _check(dN.shape, (shape[0], *sizes[-2:], V.shape[3]))
-        matrices = (dN.reshape(-1, dN.shape[3]), V.reshape(-1, V.shape[3]))
-        columns = self.product(*matrices, transposed=(False, True))
-        dX = self.xp.empty(shape, dN.dtype)
-        self.launch("col2im", dX.dtype, dX.size, columns, dX, *sizes)
-        return dX
-
-    def relu(self, N: Array) -> Array:
-        return self._elementwise("relu", N)
-
-    def relu_dN(self, N: Array, dY: Array) -> Array:
-        _check(dY.shape, N.shape)
-        return self._elementwise("relu_dN", N, dY)
-
-    def cross_entropy(self, N: Array, labels: Array) -> tuple[Array, Array]:
-        namespace(N, labels)
-        N, labels = self.dense(N), self.dense(labels.astype("int32", copy=False))
-        dN, losses = self.xp.empty(N.shape, N.dtype), self.xp.empty(len(N), N.dtype)
-        self.launch("cross_entropy_rows", N.dtype, len(N), N, labels, dN, losses, *N.shape)
-        E = self.xp.empty(1, N.dtype)
-        self.launch("total", N.dtype, 1, losses, E, 1, 1, len(N), 1 / len(N))
-        return E.reshape(()), dN
-
-    def max_pool(self, X: Array, window: Pair, stride: int, padding: Padding):
-        X, sizes = self.dense(X), geometry(X.shape, window, stride, padding)
-        shape = (len(X), *sizes[-2:], X.shape[3])
-        Y, first = self.xp.empty(shape, X.dtype), self.xp.empty(shape, "int16")
-        self.launch("max_pool", X.dtype, Y.size, X, Y, first, *sizes)
-        return Y, first
-
-    def max_pool_dX(self, dY: Array, first: Array, shape, window: Pair, stride: int, padding):
-        dX = self.xp.empty(shape, dY.dtype)
-        sizes = geometry(shape, window, stride, padding)
-        _check(dY.shape, (shape[0], *sizes[-2:], shape[3]))
-        self.launch("max_pool_dX", dX.dtype, dX.size, self.dense(dY), self.dense(first), dX, *sizes)
-        return dX
-
-    def avg_pool(self, X: Array, window: Pair, stride: int, padding: Padding) -> Array:
-        X, sizes = self.dense(X), geometry(X.shape, window, stride, padding)
-        Y = self.xp.empty((len(X), *sizes[-2:], X.shape[3]), X.dtype)
-        self.launch("avg_pool", X.dtype, Y.size, X, Y, *sizes)
-        return Y
-
-    def avg_pool_dX(self, dY: Array, shape, window: Pair, stride: int, padding: Padding) -> Array:
-        dX = self.xp.empty(shape, dY.dtype)
-        sizes = geometry(shape, window, stride, padding)
-        _check(dY.shape, (shape[0], *sizes[-2:], shape[3]))
-        self.launch("avg_pool_dX", dX.dtype, dX.size, self.dense(dY), dX, *sizes)
-        return dX
-
-    def feature_sum(self, X: Array) -> Array:
-        return self._total(*self._sums("chunk_sums", 1, X))[0]
-
-    def normalize(self, X: Array, eps: float) -> tuple[Array, Array, Array]:
-        X = self.dense(X)
-        mean, std = self.moments(X, eps)
-        Xhat = self.xp.empty(X.shape, X.dtype)
-        self.launch("normalize", X.dtype, X.size, X, mean, std, Xhat, X.size, X.shape[-1])
-        return Xhat, mean, std
-
-    def normalize_dX(self, dXhat: Array, Xhat: Array, std: Array) -> Array:
-        namespace(dXhat, Xhat, std)
-        _check(dXhat.shape, Xhat.shape)
-        one = self.constant(1, std.size, std.dtype)
-        sums = self.gradient_sums(dXhat, Xhat, one, std, normalized=True)
-        return self.input_gradient(dXhat, Xhat, one, std, one, sums, normalized=True)
-
-    def moments(self, X: Array, eps: float) -> tuple[Array, Array]:
-        """Return μ and s = √(σ² + ε) of each feature."""
-        sums, chunks, rows = self._sums("chunk_moments", 2, X)
-        mean, std = (self.xp.empty(X.shape[-1], X.dtype) for _ in range(2))
-        sizes = (rows, std.size, chunks)
-        self.launch("moments", X.dtype, std.size, sums, mean, std, *sizes, float(eps))
-        return mean, std
-
-    def gradient_sums(
-        self, dZ: Array, X: Array, mean: Array, std: Array, *, normalized: bool
-    ) -> Array:
-        """Return (2, C): of each feature Σ dZ and Σ dZ ∘ X̂; X is X̂ if it is `normalized`."""
-        arrays = (dZ, X, mean, std)
-        return self._total(
-            *self._sums("chunk_gradient_sums", 2, *arrays, options=(int(normalized),))
-        )
-
-    def input_gradient(
-        self, dZ: Array, X: Array, mean: Array, std: Array, scale: Array, sums: Array, *, normalized
-    ) -> Array:
-        """Return dX, from dZ and its `gradient_sums`."""
-        dZ, X, dX = self.dense(dZ), self.dense(X), self.xp.empty(X.shape, X.dtype)
-        C = X.shape[-1]
-        arrays = (dZ, X, mean, std, int(normalized), scale, sums, dX)
-        self.launch("normalize_dX", dX.dtype, dX.size, *arrays, dX.size // C, C)
-        return dX
+    def working(self) -> AbstractContextManager:
+        return self.device.working()
 
     def update(self, updates: list[Update]) -> None:
-        """Do Eq. 3, and set each V, in place and in one pass."""
         for update in updates:
             w = update.w
-            feedback = update.feedback or Feedback(KEEP, w)
+            feedback = update.feedback or Feedback(Formula(KEEP), w)
+            formula = feedback.formula
             key, step = feedback.stream or (NO_KEY, self.step.value)
             if update.setting != FROZEN:
                 self.rate.set(update.rate)
             self.step.set(step)
-            M, S = (w if array is None else array for array in (feedback.M, feedback.S))
+            M, S = (w if array is None else array for array in (formula.M, formula.S))
             self.launch(
                 "update_and_refresh",
                 *(w.dtype, -(-w.size // 8)),  # a thread for eight elements: one block of Philox
                 *(update.setting, self.dense(update.g), w, update.memory),
                 *(float(update.m), float(update.d), self.rate.array, float(update.multiplier)),
-                *(feedback.kind, M, S, float(feedback.c), feedback.V, float(feedback.p)),
+                *(formula.kind, M, S, float(formula.c), feedback.V, float(formula.p)),
                 *(int(feedback.stream is not None), self._key(key.tobytes())),
                 *(self.step.array, w.size),
             )
-
-    def gather(
-        self, data: Array, labels: Array, order: Array, start: DeviceScalar, affine: Any, B: int
-    ):
-        """Return the next B samples of the data, and their labels: those of numbers
-        order[start] …, as inputs (x − centre) / scale.
-
-        affine  (centre, scale), each an array of a sample's shape
-        """
-        X, y = self.xp.empty((B, *data.shape[1:]), affine[0].dtype), self.xp.empty(B, "int32")
-        kernel = "gather_bytes" if str(data.dtype) == "uint8" else "gather_reals"
-        arrays = (data, labels, order, start.array, *affine, X, y)
-        self.launch(kernel, X.dtype, X.size, *arrays, B, X.size // B)
-        return X, y
-
-    def tick(self, total: Array, E: Array, B: int, start: DeviceScalar) -> None:
-        """End a step of B samples: total += B E; `start` and the step's number go on in the
-        device's memory, but not as the host knows them."""
-        self.launch("tick", total.dtype, 1, total, E, B, start.array, self.step.array)
-
-    def product(self, A: Array, B: Array, transposed: tuple[bool, bool] = (False, False)) -> Array:
-        """Return A B; `transposed`: whether the transpose of A, of B enters."""
-        namespace(A, B)
-        A, B = self.dense(A), self.dense(B)
-        rows, summed = A.shape[::-1] if transposed[0] else A.shape
-        expected, columns = B.shape[::-1] if transposed[1] else B.shape
-        if summed != expected or A.dtype != B.dtype:
-            raise ValueError(
-                f"no product of {A.shape} {A.dtype} and {B.shape} {B.dtype}: {transposed}"
-            )
-        C = self.xp.empty((rows, columns), A.dtype)
-        self.launches["product"] += 1
-        self.blas.product(A, B, C, transposed)
-        return C
-
-    def columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):
-        """Return the columns (B·OH·OW, kh·kw·C) of X (B, H, W, C), and (OH, OW)."""
-        X, sizes = self.dense(X), geometry(X.shape, kernel, stride, padding)
-        OH, OW = sizes[-2:]
-        columns = self.xp.empty((len(X) * OH * OW, kernel[0] * kernel[1] * X.shape[3]), X.dtype)
-        self.launch("im2col", X.dtype, columns.size, X, columns, *sizes)
-        return columns, (OH, OW)
-
-    def biased(self, N: Array, b: Array) -> Array:
-        """Add b to every row of N (…, J), in place; return it."""
-        self.launch("add_bias", N.dtype, N.size, N, b, N.size // b.size, b.size)
-        return N
-
-    def _elementwise(self, kernel: str, *arrays: Array) -> Array:
-        namespace(*arrays)
-        out = self.xp.empty(arrays[0].shape, arrays[0].dtype)
-        self.launch(kernel, out.dtype, out.size, *map(self.dense, arrays), out, out.size)
-        return out
-
-    def _sums(self, kernel: str, parts: int, *arrays: Array, options: tuple[int, ...] = ()):
-        """Return sums (parts, chunks, C) over chunks of the rows, how many chunks and rows."""
-        arrays = tuple(map(self.dense, arrays))
-        C = arrays[0].shape[-1]
-        rows = arrays[0].size // C
-        chunks = max(1, math.isqrt(rows))  # as many as there are rows in each
-        sums = self.xp.empty((parts, chunks, C), arrays[0].dtype)
-        self.launch(kernel, sums.dtype, chunks * C, *arrays, *options, sums, rows, C, chunks)
-        return sums, chunks, rows
-
-    def _total(self, sums: Array, chunks: int, rows: int) -> Array:
-        parts, _, C = sums.shape
-        out = self.xp.empty((parts, C), sums.dtype)
-        self.launch("total", out.dtype, out.size, sums, out, parts, C, chunks, 1.0)
-        return out
-
-    def dense(self, array: Array) -> Array:
-        """Return the array, or a copy in one piece."""
-        return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
-
-
-def _check(given: tuple[int, ...], expected: tuple[int, ...]) -> None:
-    """Raise ValueError for an error of the wrong shape: a kernel would read beyond its end."""
-    if given != expected:
-        raise ValueError(f"the error has shape {given}, expected {expected}.")
-
-
-def geometry(shape: tuple[int, ...], window: Pair, stride: int, padding: Padding):
-    """Return what every kernel of windows takes: B, H, W, C, kh, kw, stride, top, left, OH, OW."""
-    OH, OW = output_size(*shape[1:3], window, stride, padding)
-    return (*shape, *window, stride, padding[0], padding[2], OH, OW)

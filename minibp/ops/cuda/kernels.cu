@@ -272,6 +272,10 @@ extern "C" __global__ void relu_dN(const REAL* N, const REAL* dY, REAL* dN, whol
     EACH(i, n) dN[i] = dY[i] * (N[i] > 0 ? 1 : 0);
 }
 
+extern "C" __global__ void add(const REAL* A, const REAL* B, REAL* C, whole n) {
+    EACH(i, n) C[i] = A[i] + B[i];
+}
+
 // ---- Sums over the batch and all positions: first of chunks of rows, then of the chunks ---------
 
 __device__ whole first_row(whole chunk, whole rows, whole chunks) {
