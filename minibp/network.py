@@ -1,7 +1,6 @@
 """A network: layers in order, and the feedback rule that joins each W to its V."""
 
 from collections.abc import Iterator, Sequence
-from typing import Any
 
 from minibp import guard
 from minibp.device import Array, Device, get_device
@@ -9,6 +8,7 @@ from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, check_attributes
 from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, Residual, Sequential, WeightedLayer
+from minibp.layers.base import Unit
 from minibp.layers.trace import Trace
 from minibp.layers.tree import check_tree, walk
 from minibp.ops.tiers import ops_for
@@ -74,7 +74,7 @@ class Network:
         return self.body.layers
 
     @property
-    def units(self) -> list[Any]:
+    def units(self) -> list[Unit]:
         """What runs one after the other at the top: see `fuse`."""
         return self.body.units
 

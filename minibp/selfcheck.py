@@ -17,7 +17,21 @@ from minibp import console
 from minibp.device import KERNELS, Device, get_device, has_numba
 from minibp.errors import InputError
 from minibp.gradcheck import Report, Row, gradcheck
-from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Layer, Linear, MaxPool2D, ReLU
+from minibp.layers import (
+    AvgPool2D,
+    BatchNorm,
+    Conv2D,
+    Flatten,
+    GlobalAvgPool,
+    Layer,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sigmoid,
+    Tanh,
+)
+from minibp.layers.tree import walk
 from minibp.network import Network
 from minibp.ops.tiers import ops_for
 from minibp.rng import Streams
@@ -67,6 +81,17 @@ def layer_cases(device: Device | None = None) -> Iterator[tuple[str, Layer, tupl
         affine = BatchNorm(C, scale=rng.normal((C,)), shift=rng.normal((C,)))
         yield f"BatchNorm of {title}, learnable", affine, (X,)
     yield "Flatten", Flatten(), (image,)
+    yield "Sigmoid", Sigmoid(), (vector,)
+    yield "Tanh", Tanh(), (vector,)
+    yield "GlobalAvgPool", GlobalAvgPool(), (image,)
+    branch = [Linear(*weights(4, 3), name="fc1"), Tanh(), Linear(*weights(3, 4), name="fc2")]
+    for shortcut in ([], [Linear(*weights(4, 4), name="fc3")]):
+        block = Residual(branch, shortcut)
+        title = "Residual, with a shortcut" if shortcut else "Residual"
+        yield f"{title}, V = W", block, (vector,)
+    for layer in (*branch[::2], *shortcut):
+        layer.V = rng.normal(layer.W.shape)
+    yield f"{title}, V ≠ W", block, (vector,)
 
 
 def network_cases(names: list[str], device: Device) -> Iterator[tuple[str, Any, tuple]]:
@@ -208,7 +233,8 @@ def check(device: Device, networks: list[str], verbose: bool) -> bool:
         _head(kind, where)
         for name, subject, inputs in cases:
             if isinstance(subject, Layer):
-                subject.ops = ops
+                for _, layer in walk([subject]):
+                    layer.ops = ops
             passed &= _tell(name, gradcheck(subject, *inputs, device=device), verbose)
     if ops.compiled:
         _head("fused", where)

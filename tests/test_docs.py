@@ -44,7 +44,7 @@ def test_a_worked_example_runs(section, tmp_path, monkeypatch, capsys):
             exec(compile(code, "howto.md", "exec"), names)
     out = capsys.readouterr().out
     if "a layer" in section[:20]:
-        assert out.count("all agree") == 2
+        assert out.count("all agree") == 3
     if "a rule" in section[:20]:
         from minibp import Condition, build_network, get_device
 

@@ -2,7 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Protocol
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
@@ -71,7 +71,7 @@ class Layer:
             "call forward(X, train=True) first."
         )
 
-    def fuse(self, join: Callable[[list["Layer"]], list[Any]]) -> None:
+    def fuse(self, join: "Join") -> None:
         """Have the layers inside run as the units that `join` makes of layers in order."""
         for layer in self.children():
             layer.fuse(join)
@@ -91,6 +91,22 @@ class Layer:
     def __repr__(self) -> str:
         shapes = ", ".join(f"{name} {array.shape}" for name, array in self.params.items())
         return f"<{type(self).__name__} {self.name}{': ' if shapes else ''}{shapes}>"
+
+
+class Joined(Protocol):
+    """Layers that a tier runs as one unit of a network."""
+
+    layers: list[Layer]
+
+    def forward(self, X: Array, *, train: bool) -> Array: ...
+    def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None: ...
+    def traces(
+        self, X: Array | None, Y: Array | None, dY: Array | None, dX: Array | None
+    ) -> list[Trace]: ...
+
+
+Unit = Layer | Joined  # what runs one after the other
+Join = Callable[[list[Layer]], Sequence[Unit]]
 
 
 class WeightedLayer(Layer):

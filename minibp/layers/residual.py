@@ -1,11 +1,10 @@
 """The residual block: what a branch adds to its input."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from minibp.device import Array
 from minibp.errors import InputError
-from minibp.layers.base import Layer
+from minibp.layers.base import Join, Layer
 from minibp.layers.sequential import Sequential
 from minibp.layers.trace import Trace
 
@@ -47,7 +46,7 @@ class Residual(Layer):
         dX_shortcut = self.shortcut.backward(dY, need_dX=need_dX)
         return self.ops.add(dX, dX_shortcut) if need_dX else None
 
-    def fuse(self, join: Callable[[list[Layer]], list[Any]]) -> None:
+    def fuse(self, join: Join) -> None:
         self.branch.fuse(join)
         self.shortcut.fuse(join)
 

@@ -1,11 +1,10 @@
 """Layers one after the other: a stage of a network, and a network's own body."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from minibp.device import Array
-from minibp.layers.base import Layer
+from minibp.layers.base import Join, Layer, Unit
 from minibp.layers.trace import Trace
 from minibp.layers.tree import walk
 
@@ -19,7 +18,7 @@ class Sequential(Layer):
     def __init__(self, layers: Sequence[Layer] | Layer, name: str = ""):
         super().__init__(name)
         self.layers = [layers] if isinstance(layers, Layer) else list(layers)
-        self.units: list[Any] = list(self.layers)
+        self.units: list[Unit] = list(self.layers)
         self._passes: list[_Pass] = []
 
     def children(self) -> Sequence[Layer]:
@@ -46,9 +45,9 @@ class Sequential(Layer):
             dX = through.dX = through.unit.backward(dX, need_dX=need_dX or k > first)
         return dX if need_dX else None
 
-    def fuse(self, join: Callable[[list[Layer]], list[Any]]) -> None:
+    def fuse(self, join: Join) -> None:
         super().fuse(join)
-        self.units, self._passes = join(self.layers), []
+        self.units, self._passes = list(join(self.layers)), []
 
     def inner_traces(self) -> list[Trace]:
         if not self._passes:
@@ -72,13 +71,13 @@ class Sequential(Layer):
 class _Pass:
     """What went through a unit."""
 
-    unit: Any
+    unit: Unit
     X: Array
     Y: Array
     dY: Array | None = None
     dX: Array | None = None
 
 
-def members(unit: Any) -> list[Layer]:
+def members(unit: Unit) -> list[Layer]:
     """Return the layers of a unit: of a fused block all of its, of a layer itself."""
     return [unit] if isinstance(unit, Layer) else unit.layers

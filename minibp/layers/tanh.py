@@ -2,17 +2,16 @@
 
 from minibp.device import Array
 from minibp.layers.base import Layer
-from minibp.ops.plain.activation import tanh, tanh_dN
 
 
 class Tanh(Layer):
     """Y = tanh(N), for N of any shape."""
 
     def forward(self, N: Array, *, train: bool) -> Array:
-        Y = tanh(N)
+        Y = self.ops.tanh(N)
         self.remember(train, Y=Y)
         return Y
 
     def backward(self, dY: Array, *, need_dX: bool = True) -> Array | None:
         (Y,) = self.recall("Y")
-        return tanh_dN(Y, dY) if need_dX else None
+        return self.ops.tanh_dN(Y, dY) if need_dX else None

@@ -86,6 +86,22 @@ class Ops:
         """Return f′(N) ∘ dY, with f′(0) = 0."""
         raise NotImplementedError
 
+    def sigmoid(self, N: Array) -> Array:
+        """Return Y = 1 / (1 + exp(−N)), of N's shape, without overflow."""
+        raise NotImplementedError
+
+    def sigmoid_dN(self, Y: Array, dY: Array) -> Array:
+        """Return f′(N) ∘ dY from Y = f(N)."""
+        raise NotImplementedError
+
+    def tanh(self, N: Array) -> Array:
+        """Return Y = tanh(N), of N's shape."""
+        raise NotImplementedError
+
+    def tanh_dN(self, Y: Array, dY: Array) -> Array:
+        """Return f′(N) ∘ dY from Y = f(N)."""
+        raise NotImplementedError
+
     def add(self, A: Array, B: Array) -> Array:
         """Return A + B, of one shape: what a skip connection does, forward and backward."""
         raise NotImplementedError

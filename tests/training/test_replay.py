@@ -107,7 +107,7 @@ def test_replayed_steps_are_the_launched_ones_to_the_bit(head, name):
 @pytest.mark.parametrize("head", ["SGD", "frSF", "brSF-25", "RndF"])
 def test_layers_inside_of_layers_are_replayed(head, name):
     rng, runs = np.random.default_rng(0), []
-    X, y = rng.normal(size=(34, 8, 8, 2)), np.arange(34) % 3
+    X, y = rng.integers(0, 256, (34, 8, 8, 2)).astype("uint8"), np.arange(34) % 3
     data = Data("nested", X[:26], y[:26], X[26:], y[26:], classes=3)
     for device in (name, name, "plain"):
         recipe = SmallRecipe(

@@ -127,6 +127,10 @@ class CpuArithmetic(Ops):
         self.spread(lambda _, a, e: elementwise.relu_dN(n[a:e], d[a:e], out[a:e]), N.size)
         return dN
 
+    # Smooth transfer functions are rare enough for array code.
+    sigmoid, sigmoid_dN = map(staticmethod, (plain.sigmoid, plain.sigmoid_dN))
+    tanh, tanh_dN = map(staticmethod, (plain.tanh, plain.tanh_dN))
+
     def add(self, A: Array, B: Array) -> Array:
         self._check(B.shape, A.shape)
         C = np.empty(A.shape, A.dtype)  # a layer asks twice: dX must not take the place of Y

@@ -14,6 +14,7 @@ import numpy as np
 
 from minibp.device import Array, Device, namespace
 from minibp.errors import InputError
+from minibp.ops import plain
 from minibp.ops.contract import Ops
 from minibp.ops.cuda.blas import Blas
 from minibp.ops.window import Padding, Pair, output_size
@@ -119,6 +120,10 @@ class CudaArithmetic(Ops):
     def relu_dN(self, N: Array, dY: Array) -> Array:
         _check(dY.shape, N.shape)
         return self._elementwise("relu_dN", N, dY)
+
+    # Smooth transfer functions are rare enough for array code.
+    sigmoid, sigmoid_dN = map(staticmethod, (plain.sigmoid, plain.sigmoid_dN))
+    tanh, tanh_dN = map(staticmethod, (plain.tanh, plain.tanh_dN))
 
     def add(self, A: Array, B: Array) -> Array:
         _check(B.shape, A.shape)

@@ -4,7 +4,7 @@ It is the reference, and all that is needed. `minibp.ops.cpu` offers the same op
 """
 
 from minibp.ops.contract import Ops
-from minibp.ops.plain.activation import relu, relu_dN
+from minibp.ops.plain.activation import relu, relu_dN, sigmoid, sigmoid_dN, tanh, tanh_dN
 from minibp.ops.plain.add import add
 from minibp.ops.plain.conv import conv2d, conv2d_dW, conv2d_dX
 from minibp.ops.plain.cross_entropy import cross_entropy
@@ -31,6 +31,10 @@ __all__ = [
     "normalize_dX",
     "relu",
     "relu_dN",
+    "sigmoid",
+    "sigmoid_dN",
+    "tanh",
+    "tanh_dN",
 ]
 
 
@@ -42,5 +46,6 @@ class PlainOps(Ops):
     max_pool, max_pool_dX = map(staticmethod, (max_pool, max_pool_dX))
     avg_pool, avg_pool_dX = map(staticmethod, (avg_pool, avg_pool_dX))
     relu, relu_dN, add = map(staticmethod, (relu, relu_dN, add))
+    sigmoid, sigmoid_dN, tanh, tanh_dN = map(staticmethod, (sigmoid, sigmoid_dN, tanh, tanh_dN))
     normalize, normalize_dX = map(staticmethod, (normalize, normalize_dX))
     feature_sum, cross_entropy = map(staticmethod, (feature_sum, cross_entropy))
