@@ -197,11 +197,12 @@ class Data:
         return part
 
     def describe(self) -> dict[str, Any]:
-        """Return the sizes, the names of the classes in order, and the note, JSON-able."""
+        """Return sizes, the shape of one input, the classes in order, and the note, JSON-able."""
         return {
             "train": len(self.y_train),
             "test": len(self.y_test),
             "holdout": 0 if self.y_holdout is None else len(self.y_holdout),
+            "shape": list(self.X_train.shape[1:]),
             "classes": self.classes,
             "class_names": list(self.class_names),
             "note": self.note,
