@@ -42,11 +42,13 @@ def test_the_folder_and_the_record(toy, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "curves.png",
         "experiment.json",
+        "preparation.h5",
         "rate-0.1",
         "rate-1",
         "run.json",
     ]
     assert sorted(path.name for path in (tmp_path / "out" / "rate-1").iterdir()) == [
+        "best.h5",
         "checkpoint-previous.h5",
         "checkpoint.h5",
         "history.jsonl",
@@ -97,7 +99,7 @@ def test_the_honest_score(toy, tmp_path):
     chosen = min(rows, key=lambda row: row[0])
     assert record["honest_error"] == chosen[1]
     sizes = {"train": 30, "test": 20, "holdout": 10, "classes": 3}
-    assert record["data"] == sizes | {"class_names": [], "note": ""}
+    assert record["data"] == sizes | {"shape": [28, 28, 1], "class_names": [], "note": ""}
     assert record["data_sha256"] == toy.sha256
 
 
