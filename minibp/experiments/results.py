@@ -107,13 +107,23 @@ def read(folder: Path | str) -> list[dict[str, Any]]:
         except DamagedFileError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
             continue
-        if isinstance(record, dict) and record.keys() >= RECORD:
+        if is_experiment(record):
             records.append(record | {"folder": str(path.parent)})
-        elif not (isinstance(record, dict) and record.keys() >= RUN):
+        elif not is_run(record):
             warnings.warn(f"left out: {path} is no record of an experiment.", stacklevel=2)
     if not records:
         raise InputError(f"{folder} holds no experiments (run.json of train.py or sweep.py).")
     return records
+
+
+def is_experiment(record: Any) -> bool:
+    """Return whether what a file holds is an experiment's record."""
+    return isinstance(record, dict) and record.keys() >= RECORD
+
+
+def is_run(record: Any) -> bool:
+    """Return whether it is the record of a single run."""
+    return isinstance(record, dict) and record.keys() >= RUN
 
 
 def rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

@@ -1,6 +1,7 @@
 """Schedules of learning rates and batch sizes: what an epoch is run with."""
 
 import numbers
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -32,6 +33,15 @@ class BatchSchedule:
             if not isinstance(size, numbers.Integral) or isinstance(size, bool) or size < 1:
                 raise InputError(f"batch size {size}: expected a whole number of 1 or more.")
         object.__setattr__(self, "size", int(self.size))
+
+    @classmethod
+    def parse(cls, text: str) -> "BatchSchedule":
+        """Return the schedule that a text means, as `str` gives it.
+
+        >>> BatchSchedule.parse("100 for 5 epochs, then 10")
+        BatchSchedule(size=100, change=5, later=10)
+        """
+        return cls(*map(int, re.findall(r"\d+", text)))
 
     def at(self, epoch: int) -> int:
         """Return the batch size of an epoch (1, 2, …)."""
