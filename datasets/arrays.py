@@ -2,7 +2,7 @@
 
 import math
 import zipfile
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 
 import h5py
@@ -18,6 +18,9 @@ PARTED = ("X_train", "y_train", "X_test", "y_test")
 PACKING = 1032  # bytes that a packed one can become at most
 TEST_SHARE = 0.2  # where there are only X and y
 
+Wanted = Callable[[Collection[str]], list[str]]  # from a file's names to those that are read
+Content = tuple[dict[str, np.ndarray], list[str]]  # arrays by name, and all names of the file
+
 
 def load(path: Path, seed: int = 0) -> Data:
     """Return the data of a file by its name's end, one of SUFFIXES."""
@@ -26,17 +29,47 @@ def load(path: Path, seed: int = 0) -> Data:
 
 def load_npz(path: Path, seed: int = 0) -> Data:
     """Return the data of an .npz file (see `data_of`). No pickle is loaded."""
+    content, names = _npz(path, _wanted)
+    return data_of(content, path, seed, names)
+
+
+def load_h5(path: Path, seed: int = 0) -> Data:
+    """Return the data of an HDF5 file (see `data_of`)."""
+    content, names = _h5(path, _wanted)
+    return data_of(content, path, seed, names)
+
+
+def samples(path: Path) -> tuple[np.ndarray, np.ndarray | None]:
+    """Return a file's samples to classify, X_test or else X, and their labels, or None.
+
+    Raises InputError for a file that has no samples.
+    """
+    content, names = (_npz if path.suffix.lower() == ".npz" else _h5)(path, _to_classify)
+    X, y = (next((content[n] for n in content if n[0] == kind), None) for kind in "Xy")
+    if X is None:
+        raise InputError(f"{path} lacks X or X_test: it has {listed(names) or 'nothing'}.")
+    if y is not None:
+        return _check(path, "_test" if "X_test" in content else "", X, y), y
+    return X[..., None] if X.ndim == 3 else X, None
+
+
+def _to_classify(names: Collection[str]) -> list[str]:
+    pair = ("X_test", "y_test") if "X_test" in names else ("X", "y")
+    return [name for name in pair if name in names]
+
+
+def _npz(path: Path, wanted: Wanted) -> Content:
     try:
         with zipfile.ZipFile(path) as file:
             infos = {info.filename.removesuffix(".npy"): info for info in file.infolist()}
-            content = {name: _array(file, infos[name], name, path) for name in _wanted(infos)}
+            content = {name: _array(file, infos[name], name, path) for name in wanted(infos)}
     except InputError:
         raise
     except OSError as error:
         raise InputError(f"cannot read {path}: {error}") from error
     except Exception as error:  # a broken file can make the two readers raise anything
         raise InputError(f"cannot read {path} as an .npz file of arrays: {error}") from error
-    return data_of(content, path, seed, list(infos))
+    return content, list(infos)
 
 
 def _wanted(names: Collection[str]) -> list[str]:
@@ -74,19 +107,18 @@ def _objects(path: Path, name: str) -> InputError:
     return InputError(f"{path}: {name} is of Python objects: save it as {how}.")
 
 
-def load_h5(path: Path, seed: int = 0) -> Data:
-    """Return the data of an HDF5 file (see `data_of`)."""
+def _h5(path: Path, wanted: Wanted) -> Content:
     try:
         with h5py.File(path) as file:
             found = {name: file.get(name) for name in file}
             arrays = {name: each for name, each in found.items() if isinstance(each, h5py.Dataset)}
-            content = {name: _dataset(arrays[name], name, path) for name in _wanted(arrays)}
+            content = {name: _dataset(arrays[name], name, path) for name in wanted(arrays)}
             names = list(found)
     except InputError:
         raise
     except Exception as error:  # a broken file can make the library raise many things
         raise InputError(f"cannot read {path} as an HDF5 file of arrays: {error}") from error
-    return data_of(content, path, seed, names)
+    return content, names
 
 
 def _dataset(dataset: h5py.Dataset, name: str, path: Path) -> np.ndarray:

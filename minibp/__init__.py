@@ -8,6 +8,7 @@ from minibp.study.conditions import Condition
 from minibp.study.networks import build_network
 from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
+from minibp.study.trained import load
 
 __version__ = "0.1.0"
 
@@ -19,5 +20,6 @@ __all__ = [
     "build_optimizer",
     "get_device",
     "gradcheck",
+    "load",
     "softmax_cross_entropy",
 ]

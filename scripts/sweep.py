@@ -102,7 +102,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--device", default="cpu", help="cpu, cuda or auto, on the workers (default: cpu)")
     add("--kernels", choices=KERNELS, default="auto", help="of the CPU, as in train.py")
     add("--threads", type=int, default=1, help="of each worker's kernels (default: 1)")
-    add("--keep-weights", action="store_true", help="keep finished runs' last checkpoints")
+    add("--keep-weights", action="store_true", help="keep finished runs' weights, for predict.py")
     add("--dry-run", action="store_true", help="list the runs, and estimate time and disk")
     add("--quiet", action="store_true", help="no live display")
     return parser

@@ -9,6 +9,7 @@ a picture (curves.png) are left in a folder below runs/.
 import argparse
 import dataclasses
 import errno
+import shlex
 import sys
 import warnings
 from pathlib import Path
@@ -343,6 +344,7 @@ def print_report(record: dict, folder: Path) -> None:
             "held-out samples; the best error below is of the reduced training set too)"
         )
     print(f"\nrecord, checkpoints and curves.png: {folder}")
+    print(f"to use the best weights: python scripts/predict.py {shlex.quote(str(folder))} FILES")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -3,7 +3,9 @@
     experiment.json    what the experiment is, from its first run on
     run.json           the record of all runs that are done
     curves.png         errors by epoch
-    rate-0.1/          a run: its own run.json, and while it goes on checkpoint.h5, history.jsonl
+    preparation.h5     how samples are prepared, where weights are kept: see kept.py
+    rate-0.1/          a run: its own run.json, its weights, and while it goes on checkpoint.h5 and
+                       history.jsonl
 
 What is there is all that a later run knows. A run whose run.json is there is done; one with a
 checkpoint goes on from it.
@@ -19,6 +21,7 @@ from minibp.errors import DamagedFileError, InputError, differing
 from minibp.experiments import results
 from minibp.experiments.experiment import Experiment
 from minibp.experiments.identity import differences, owner_of
+from minibp.experiments.kept import PREPARATION
 from minibp.files import read_json, write_json
 from minibp.training.data import Data
 
@@ -94,7 +97,7 @@ def check_free(folder: Path, experiment: Experiment, head: dict[str, Any], *, re
                 "them, and writes the record anew."
             ) from error
     _check_same(folder, experiment, head)
-    ours = {HEAD, RECORD, CURVES, *(trial.name for trial in experiment.trials())}
+    ours = {HEAD, RECORD, CURVES, PREPARATION, *(trial.name for trial in experiment.trials())}
     others = [path.name for path in folder.iterdir() if path.name not in ours]
     others = [name for name in others if not name.endswith(".part")]
     if not known and others:

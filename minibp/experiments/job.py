@@ -146,7 +146,8 @@ def work(job: Job, loader: Loader, worker: Worker, listener: Listener | None = N
         with contextlib.ExitStack() as stack:
             if worker.device != "cuda":  # a CPU's bits depend on the number of BLAS's threads
                 stack.enter_context(threadpool_limits(worker.threads))
-            mine = do_alone(job, head, data, device, listener or Listener())
+            listener, keep = listener or Listener(), worker.keep_weights
+            mine = do_alone(job, head, data, device, listener, keep_weights=keep)
         if not mine:
             return Outcome(job, ELSEWHERE)
         tidy(job, worker.keep_weights)
@@ -161,7 +162,13 @@ def work(job: Job, loader: Loader, worker: Worker, listener: Listener | None = N
 
 
 def do_alone(
-    job: Job, head: dict[str, Any], data: Data, device: Device, listener: Listener
+    job: Job,
+    head: dict[str, Any],
+    data: Data,
+    device: Device,
+    listener: Listener,
+    *,
+    keep_weights: bool = True,
 ) -> dict[str, Any] | None:
     """Do a job that nobody else is at, and return its record; None if somebody is.
 
@@ -173,18 +180,19 @@ def do_alone(
     with locked(job.place / "lock") as mine:
         if not mine:
             return None
-        return do_trial(job.folder, job.trial, job.experiment, head, data, device, listener)
+        what = (job.folder, job.trial, job.experiment, head, data, device, listener)
+        return do_trial(*what, keep_weights=keep_weights)
 
 
 def tidy(job: Job, keep_weights: bool) -> None:
-    """Remove what a finished job leaves: its checkpoints, unless they are to be kept, and what a
-    kill left behind."""
+    """Remove what a finished job leaves: its weights, unless they are to be kept, and what a kill
+    left behind."""
     with locked(job.place / "lock") as mine:
         if not mine:
             return
         leftovers = [*job.place.glob(".*.part"), *job.place.glob(ERROR)]
         if not keep_weights:
-            leftovers += [*job.place.glob("checkpoint*.h5"), *job.place.glob("history.jsonl")]
+            leftovers += [*job.place.glob("*.h5"), *job.place.glob("history.jsonl")]
         for path in leftovers:
             path.unlink(missing_ok=True)
 

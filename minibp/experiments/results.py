@@ -50,6 +50,32 @@ def _minimum(rates: list[dict[str, Any]], key: str) -> dict[str, Any] | None:
     return min(epochs, key=lambda epoch: epoch[key], default=None)
 
 
+def best_rate(record: dict[str, Any], key: str = "error") -> dict[str, Any] | None:
+    """Return the run of an experiment's record that its score is from; None if there is none.
+
+    key  "error", or "holdout_error" for the honest score
+    """
+    scores = [(_minimum([rate], key), rate) for rate in record["rates"]]
+    found = [(best[key], rate) for best, rate in scores if best is not None]
+    return min(found, key=lambda pair: pair[0], default=(None, None))[1]
+
+
+def per_class(record: dict[str, Any]) -> list[float | None] | None:
+    """Return the test error of each class at the best rate and epoch, in percent.
+
+    None stands for a class without a test sample, and, in the whole's place, for a record from
+    before these were counted.
+    """
+    rate = best_rate(record)
+    if rate is None or "confusion" not in rate:
+        return None
+    total, wrong = ([0] * record["data"]["classes"] for _ in range(2))
+    for true, predicted, count in rate["confusion"]:
+        total[true] += count
+        wrong[true] += count * (true != predicted)
+    return [100 * bad / n if n else None for bad, n in zip(wrong, total, strict=True)]
+
+
 def run_record(
     factor: float, rate: float, schedule: str, history: list, diverged_epoch: int | None
 ) -> dict[str, Any]:
@@ -81,13 +107,23 @@ def read(folder: Path | str) -> list[dict[str, Any]]:
         except DamagedFileError as error:
             warnings.warn(f"left out: {error}", stacklevel=2)
             continue
-        if isinstance(record, dict) and record.keys() >= RECORD:
+        if is_experiment(record):
             records.append(record | {"folder": str(path.parent)})
-        elif not (isinstance(record, dict) and record.keys() >= RUN):
+        elif not is_run(record):
             warnings.warn(f"left out: {path} is no record of an experiment.", stacklevel=2)
     if not records:
         raise InputError(f"{folder} holds no experiments (run.json of train.py or sweep.py).")
     return records
+
+
+def is_experiment(record: Any) -> bool:
+    """Return whether what a file holds is an experiment's record."""
+    return isinstance(record, dict) and record.keys() >= RECORD
+
+
+def is_run(record: Any) -> bool:
+    """Return whether it is the record of a single run."""
+    return isinstance(record, dict) and record.keys() >= RUN
 
 
 def rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:

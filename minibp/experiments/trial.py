@@ -10,6 +10,7 @@ from minibp.experiments import results
 from minibp.experiments.experiment import Experiment, Trial
 from minibp.experiments.folder import RECORD, finished_run
 from minibp.experiments.identity import owner_of
+from minibp.experiments.kept import keep_best, keep_preparation
 from minibp.files import write_json
 from minibp.training.checkpoint import Checkpoints
 from minibp.training.data import Data
@@ -44,17 +45,22 @@ def do_trial(
     data: Data,
     device: Device,
     listener: Listener,
+    *,
+    keep_weights: bool = True,
 ) -> dict[str, Any]:
     """Do one trial, or what is left of it, and return its record, which is then in its folder.
 
     folder, name  the experiment's, and the trial's within it
     head, data    as `folder.prepare` returns them
+    keep_weights  whether to keep what it takes to use the trained network: see `kept`
 
     Raises InputError if the folder has another run's checkpoint or record.
     """
     trials = experiment.trials()
     number, trial = next((k + 1, each) for k, each in enumerate(trials) if each.name == name)
     place, owner = folder / name, owner_of(experiment, head, trial)
+    if keep_weights:
+        keep_preparation(folder, lambda: trial.recipe.prepare(data))
     record = finished_run(place, owner)
     if record is not None:
         return record
@@ -70,6 +76,8 @@ def do_trial(
         while not run.finished:
             run.advance(listener.step)
             arrays, meta = run.state()
+            if keep_weights:  # before the checkpoint: a kill in between only repeats the epoch
+                keep_best(place, run, arrays, owner)
             checkpoints.save(arrays, meta | {"computed": computed})
             listener.epoch_ends(run)
         launches, run.replay = run.launches, None  # its graphs, and their memory, end here
@@ -81,6 +89,8 @@ def do_trial(
     record |= {"computed": computed, "owner": owner}
     if launches is not None:
         record["launches"] = launches
+    if run.confusion is not None:  # as of a checkpoint from before it had one
+        record["confusion"] = run.confusion
     write_json(place / RECORD, record)
     return record
 

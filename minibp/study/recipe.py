@@ -1,5 +1,6 @@
 """The paper's runs as recipes: a condition, a network of Table 1 or a user's, and the settings."""
 
+import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -7,7 +8,7 @@ from typing import Any
 from minibp import usercode
 from minibp.checks import whole
 from minibp.device import Device
-from minibp.errors import InputError
+from minibp.errors import InputError, printable
 from minibp.experiments.experiment import Experiment
 from minibp.layers import Layer, WeightedLayer
 from minibp.network import Network
@@ -126,6 +127,42 @@ def paper_experiment(
         condition=condition,
     )
     return Experiment(dataset, recipe, rate_factors, train_limit, holdout)
+
+
+def recipe_of(record: dict[str, Any]) -> PaperRecipe:
+    """Return the recipe of an experiment's record, at rate factor 1.
+
+    Settings that this version does not know are left out. A user's files must be there, under the
+    paths in the record, with the text that the run had.
+
+    Raises InputError for such a file that is missing or was edited, and for a record of another
+    kind of recipe.
+    """
+    found, words = record["settings"], record.get("files", {})
+    if "network" not in found:
+        raise InputError(
+            f"{record['condition']} is no condition on a named network: give the recipe that it is."
+        )
+    known = {entry.name for entry in dataclasses.fields(Settings)}
+    recipe = PaperRecipe(
+        rate=found["base_rate"],
+        epochs=found["epochs"],
+        batches=BatchSchedule.parse(str(found["batch_size"])),
+        drops=found["rate_drops"],
+        seed=record["seed"],
+        dtype=found["dtype"],
+        settings=Settings(**{name: value for name, value in found.items() if name in known}),
+        model=found["network"],
+        condition=Condition.parse(record["condition"]),
+    )
+    for path, sha256 in recipe.files.items():
+        before = words.get(printable(path), sha256)
+        if before != sha256:
+            raise InputError(
+                f"{path} has changed since the run: its SHA-256 was {before}, now {sha256}. Put "
+                "the text back that the run had, beside what it imports."
+            )
+    return recipe
 
 
 def build_optimizer(

@@ -83,6 +83,18 @@ class Checkpoints:
 def save(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
     """Write arrays (by names such as "parameters/conv1/W") and JSON-able meta data, atomically;
     what was at `path` becomes the previous checkpoint."""
+    content = _packed(arrays, meta)
+    if path.exists():
+        _keep(path, previous(path))
+    write_atomically(path, content)
+
+
+def replace(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> None:
+    """Do the same, but keep nothing of what was at `path`."""
+    write_atomically(path, _packed(arrays, meta))
+
+
+def _packed(arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> bytes:
     text = json.dumps(meta, allow_nan=False)
     buffer = io.BytesIO()
     with h5py.File(buffer, "w") as file:
@@ -91,9 +103,7 @@ def save(path: Path, arrays: dict[str, np.ndarray], meta: dict[str, Any]) -> Non
         file.attrs["format"] = FORMAT
         file[META] = np.frombuffer(text.encode(), np.uint8)  # no attribute: they hold 64 KiB
         file.attrs["sha256"] = _digest(arrays, text)
-    if path.exists():
-        _keep(path, previous(path))
-    write_atomically(path, buffer.getvalue())
+    return buffer.getvalue()
 
 
 def load(path: Path) -> tuple[dict[str, np.ndarray], dict[str, Any]]:

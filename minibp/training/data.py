@@ -15,6 +15,7 @@ from minibp.rng import Streams
 
 PART = 1000  # images at a time
 DARKEST = 32  # pixels that none exceeds are no bytes from 0 to 255
+FRACTIONS, UNCHANGED = "fractions from 0 to 1", "taken as they are"  # words of notes
 ARRAYS = ("X_train", "y_train", "X_test", "y_test")
 
 
@@ -118,7 +119,7 @@ class Data:
             self._from_fractions()
         else:
             self._tell(
-                f"pixels from {low:g} to {high:g}, taken as they are",
+                f"pixels from {low:g} to {high:g}, {UNCHANGED}",
                 "Preprocess mean and gcn+zca (auto) are made for 0 to 255: give bytes, or "
                 "fractions from 0 to 1, for the paper's learning rates to make sense.",
             )
@@ -138,10 +139,10 @@ class Data:
         self.__dict__["sha256"] = self.sha256  # of what was given
         pixels = {name: _as_bytes(X) for name, X in given.items()}
         if all(X is not None for X in pixels.values()):
-            self._note("fractions from 0 to 1, turned into bytes from 0 to 255")
+            self._note(f"{FRACTIONS}, turned into bytes from 0 to 255")
         else:
             pixels = {name: X * X.dtype.type(255) for name, X in given.items()}
-            self._note("fractions from 0 to 1, times 255")
+            self._note(f"{FRACTIONS}, times 255")
         self.__dict__.update(pixels)
 
     def _tell(self, remark: str, advice: str) -> None:
@@ -208,11 +209,12 @@ class Data:
         return part
 
     def describe(self) -> dict[str, Any]:
-        """Return the sizes, the names of the classes in order, and the note, JSON-able."""
+        """Return sizes, the shape of one input, the classes in order, and the note, JSON-able."""
         return {
             "train": len(self.y_train),
             "test": len(self.y_test),
             "holdout": 0 if self.y_holdout is None else len(self.y_holdout),
+            "shape": list(self.X_train.shape[1:]),
             "classes": self.classes,
             "class_names": list(self.class_names),
             "note": self.note,
@@ -230,6 +232,26 @@ def channels_first(shape: tuple[int, ...]) -> str:
     if len(shape) != 4 or shape[1] not in (1, 3) or shape[3] in (1, 3):
         return ""
     return " Its channels come first: expected last, np.moveaxis(X, 1, -1)."
+
+
+def pixels_like(note: str, X: np.ndarray) -> np.ndarray:
+    """Return samples as a data set of some note has them: where it was given as fractions from 0 to
+    1, these become pixels from 0 to 255.
+
+    Raises InputError for fractions where the data set has none.
+    """
+    if X.ndim != 4 or X.dtype.kind != "f" or UNCHANGED in note:
+        return X
+    low, high = float(X.min()), float(X.max())
+    if low < 0 or not 0 < high <= 1 + 1e-6:
+        return X
+    if FRACTIONS not in note:
+        raise InputError(
+            f"samples have values from {low:g} to {high:g}: expected pixels from 0 to 255, as the "
+            "network was trained on."
+        )
+    pixels = _as_bytes(X)
+    return X * X.dtype.type(255) if pixels is None else pixels
 
 
 def _range(X: np.ndarray) -> tuple[float, float]:

@@ -11,9 +11,21 @@ from minibp.ops.norm import norm
 from minibp.ops.sign import sign
 
 
-def count_wrong(N: Array, labels: Array) -> Array:
-    """Return how many of the B samples have their largest output elsewhere than at the label."""
-    return (N.argmax(axis=1) != labels).sum()
+def confusion(labels: np.ndarray, predicted: np.ndarray, classes: int) -> list[list[int]]:
+    """Return how often each class is taken for which: rows [true class, predicted class, count],
+    of the pairs that occur.
+
+    labels, predicted  (N,) integers in 0 … classes−1
+
+    >>> confusion(np.array([0, 0, 2, 2]), np.array([0, 1, 2, 2]), classes=3)
+    [[0, 0, 1], [0, 1, 1], [2, 2, 2]]
+    """
+    pairs = labels.astype(np.int64) * classes + predicted
+    found, counts = np.unique(pairs, return_counts=True)
+    return [
+        [*divmod(pair, classes), count]
+        for pair, count in zip(found.tolist(), counts.tolist(), strict=True)
+    ]
 
 
 def sign_concordance(V: Array, W: Array) -> Array:

@@ -68,6 +68,25 @@ class Whitening:
 Preprocess = Affine | Whitening
 
 
+def pack(prepare: Preprocess) -> tuple[dict[str, np.ndarray], dict[str, str]]:
+    """Return a preparation as arrays by name, and the rest, JSON-able; `unpack` takes both."""
+    if isinstance(prepare, Whitening):
+        return {name: np.asarray(getattr(prepare, name)) for name in ARRAYS}, {"kind": "whitening"}
+    images = {"centre": prepare.centre, "scale": prepare.scale}
+    arrays = {name: image for name, image in images.items() if image is not None}
+    return arrays, {"kind": "affine", "dtype": prepare.dtype}
+
+
+def unpack(arrays: dict[str, np.ndarray], meta: dict[str, str]) -> Preprocess:
+    """Return the preparation that was packed.
+
+    >>> centred = Affine("float32", centre=np.ones(2, "float32"))
+    >>> unpack(*pack(centred))(np.zeros((1, 2)))
+    array([[-1., -1.]], dtype=float32)
+    """
+    return Whitening(**arrays) if meta["kind"] == "whitening" else Affine(meta["dtype"], **arrays)
+
+
 def fit(kind: str, X_train: np.ndarray, dtype: str) -> Preprocess:
     """Return what turns samples (B, …), uint8 or float, into inputs of a dtype.
 

@@ -20,6 +20,9 @@ from minibp.training.data import Data
 from minibp.training.feed import Feed, Part, feeds
 from minibp.training.recipe import Recipe
 from minibp.training.replay import Replay
+from minibp.training.weights import put_weights, weights_of
+
+PARTS = {"test": "error", "holdout": "holdout_error"}  # to test on, and what a record calls it
 
 
 def step(
@@ -65,6 +68,28 @@ class Diverged(Exception):
     """The loss or an output is no longer finite."""
 
 
+def predictions(network: Network, feed: Feed) -> np.ndarray:
+    """Return the class (N,) with the largest output for each sample of a feed.
+
+    Raises Diverged if an output is not finite. The device is asked twice, whatever N is.
+    """
+    xp, unusable, start = network.device.xp, 0, 0
+    found = xp.empty(len(feed), "int32")
+    for N in outputs(network, feed):
+        found[start : start + len(N)] = N.argmax(axis=1)
+        unusable, start = unusable + (~xp.isfinite(N)).sum(), start + len(N)
+    if int(network.device.to_host(unusable)):
+        raise Diverged
+    return network.device.to_host(found)
+
+
+def outputs(network: Network, feed: Feed) -> Iterator[Array]:
+    """Yield the outputs (B, classes) of a feed's samples in their order, in evaluation."""
+    sizes = [min(feed.size, len(feed) - k) for k in range(0, len(feed), feed.size)]
+    for X, _ in feed.batches(sizes):
+        yield network.forward(X, train=False)
+
+
 class Run:
     """A run in progress: `advance` trains one epoch and appends its record to `history`.
 
@@ -90,6 +115,7 @@ class Run:
             self.replay = Replay(self.network, self.optimizer, train, self.launch_step)
         self.history: list[dict[str, Any]] = []
         self.diverged_epoch: int | None = None
+        self.confusion: list[list[int]] | None = None  # of the best epoch, on the test set
 
     @property
     def finished(self) -> bool:
@@ -118,14 +144,26 @@ class Run:
             try:
                 record["loss"] = self.train_epoch(epoch, on_step)
                 self._estimate_moments(epoch)
-                record |= self._evaluate()
+                predicted = self._evaluate()
                 layers = metrics.diagnose(self.network, *self._diagnostic_batch(epoch))
             except Diverged:
-                self.diverged_epoch, layers = epoch, {}
-                record |= {"loss": None} | self._constant_errors()
+                self.diverged_epoch, layers, predicted = epoch, {}, self._guesses()
+                record["loss"] = None
+        record |= self._errors(predicted)
         record |= {"seconds": round(time.perf_counter() - start, 3), "layers": layers}
         self.history.append(record)
+        if self.is_best("error"):
+            labels, found = self.data.y_test, predicted["test"]
+            self.confusion = metrics.confusion(labels, found, self.data.classes)
         return record
+
+    def is_best(self, key: str) -> bool:
+        """Return whether the last epoch has a lower error than every one before.
+
+        key  "error", or "holdout_error", which there is with a held-out part only
+        """
+        errors = [row[key] for row in self.history if key in row]
+        return bool(errors) and errors[-1] < min(errors[:-1], default=float("inf"))
 
     def steps_per_epoch(self, epoch: int) -> int:
         """Return how many batches an epoch (1, 2, …) has."""
@@ -137,13 +175,7 @@ class Run:
 
         No random state is among it: every stream is a function of the seed and the step.
         """
-        to_host, arrays = self.device.to_host, {}
-        for key, array in self.network.parameters().items():
-            arrays[f"parameters/{key}"] = to_host(array)
-        for layer in self.network.batch_norms():
-            if layer.mean is not None:
-                arrays[f"moments/{layer.path}/mean"] = to_host(layer.mean)
-                arrays[f"moments/{layer.path}/std"] = to_host(layer.std)
+        to_host, arrays = self.device.to_host, weights_of(self.network)
         for path, drawn in self.network.drawn.items():
             for name, array in drawn.items():
                 arrays[f"feedback/{path}/{name}"] = to_host(array)
@@ -153,6 +185,7 @@ class Run:
             "updates": self.network.updates,
             "history": list(self.history),
             "diverged_epoch": self.diverged_epoch,
+            "confusion": self.confusion,
         }
         return arrays, meta
 
@@ -162,22 +195,17 @@ class Run:
         Raises InputError for the state of another network.
         """
         self._check_state(arrays)
-        layers = dict(self.network.walk())
         for place, host in arrays.items():
             kind, _, key = place.partition("/")
-            path, _, name = key.rpartition("/")
-            array = self.device.asarray(host)
-            if kind == "parameters":
-                layers[path].params[name][...] = array
-            elif kind == "moments":
-                setattr(layers[path], name, array)
-            elif kind == "feedback":
-                self.network.drawn[path][name] = array.copy()
+            if kind == "feedback":
+                path, _, name = key.rpartition("/")
+                self.network.drawn[path][name] = self.device.asarray(host).copy()
             elif kind == "momentum":
-                self.optimizer.memory[key][...] = array
+                self.optimizer.memory[key][...] = self.device.asarray(host)
         self.network.updates = meta["updates"]
-        self.network.apply_rule()
+        put_weights(self.network, arrays)  # V follows, of what was drawn
         self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
+        self.confusion = meta.get("confusion")  # which older checkpoints have not
 
     def _check_state(self, arrays: dict[str, np.ndarray]) -> None:
         shapes = [
@@ -286,32 +314,25 @@ class Run:
         (batch,) = self.feeds["train"].batches(sizes[:1], order)
         return batch
 
-    def _evaluate(self) -> dict[str, float]:
-        errors = {"error": self._error("test")}
-        if "holdout" in self.feeds:
-            errors["holdout_error"] = self._error("holdout")
-        return errors
+    def _evaluate(self) -> dict[str, np.ndarray]:
+        """Return the predicted classes (N,) of each part to test on.
 
-    def _error(self, part: str) -> float:
-        """Return the error rate in percent; raise Diverged if an output is not finite."""
-        feed, wrong, unusable = self.feeds[part], 0, 0
-        n = len(feed)
-        sizes = [min(feed.size, n - k) for k in range(0, n, feed.size)]
-        for inputs, labels in feed.batches(sizes):
-            N = self.network.forward(inputs, train=False)
-            wrong = wrong + metrics.count_wrong(N, labels)
-            unusable = unusable + (~self.device.xp.isfinite(N)).sum()
-        if int(self.device.to_host(unusable)):
-            raise Diverged
-        return 100 * int(self.device.to_host(wrong)) / n
+        Raises Diverged if an output is not finite.
+        """
+        parts = {part: self.feeds[part] for part in PARTS if part in self.feeds}
+        return {part: predictions(self.network, feed) for part, feed in parts.items()}
 
-    def _constant_errors(self) -> dict[str, float]:
+    def _guesses(self) -> dict[str, np.ndarray]:
+        """Return the predictions of a run that diverged: always the most frequent class."""
         guess = np.bincount(self.data.y_train).argmax()  # of equally frequent ones the lowest
+        return {
+            part: np.full(len(y), guess) for part in PARTS if (y := self._labels(part)) is not None
+        }
 
-        def error(y: np.ndarray) -> float:
-            return 100 * int((y != guess).sum()) / len(y)
+    def _errors(self, predicted: dict[str, np.ndarray]) -> dict[str, float]:
+        """Return the error rates of predictions, in percent."""
+        wrong = {part: found != self._labels(part) for part, found in predicted.items()}
+        return {PARTS[part]: 100 * int(each.sum()) / len(each) for part, each in wrong.items()}
 
-        errors = {"error": error(self.data.y_test)}
-        if self.data.y_holdout is not None:
-            errors["holdout_error"] = error(self.data.y_holdout)
-        return errors
+    def _labels(self, part: str) -> np.ndarray:
+        return getattr(self.data, f"y_{part}")

@@ -1,5 +1,6 @@
 """Schedules of learning rates and batch sizes: what an epoch is run with."""
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -30,6 +31,15 @@ class BatchSchedule:
         object.__setattr__(self, "size", whole("batch size", self.size, 1))
         if self.later is not None:
             object.__setattr__(self, "later", whole("batch size", self.later, 1))
+
+    @classmethod
+    def parse(cls, text: str) -> "BatchSchedule":
+        """Return the schedule that a text means, as `str` gives it.
+
+        >>> BatchSchedule.parse("100 for 5 epochs, then 10")
+        BatchSchedule(size=100, change=5, later=10)
+        """
+        return cls(*map(int, re.findall(r"\d+", text)))
 
     def at(self, epoch: int) -> int:
         """Return the batch size of an epoch (1, 2, …)."""

@@ -18,11 +18,13 @@ def test_the_folder_and_the_record(toy, tmp_path):
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "curves.png",
         "experiment.json",
+        "preparation.h5",
         "rate-0.1",
         "rate-1",
         "run.json",
     ]
     assert sorted(path.name for path in (tmp_path / "out" / "rate-1").iterdir()) == [
+        "best.h5",
         "checkpoint-previous.h5",
         "checkpoint.h5",
         "history.jsonl",

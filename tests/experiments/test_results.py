@@ -13,7 +13,7 @@ def test_the_honest_score(toy, tmp_path):
     chosen = min(rows, key=lambda row: row[0])
     assert record["honest_error"] == chosen[1]
     sizes = {"train": 30, "test": 20, "holdout": 10, "classes": 3}
-    assert record["data"] == sizes | {"class_names": [], "note": ""}
+    assert record["data"] == sizes | {"shape": [28, 28, 1], "class_names": [], "note": ""}
     assert record["data_sha256"] == toy.sha256
 
 

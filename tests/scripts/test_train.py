@@ -52,6 +52,7 @@ def test_the_main_job_in_small(run, tmp_path):
         "run.json",
         "experiment.json",
         "curves.png",
+        "preparation.h5",
         "rate-1",
     }
     assert read_json(folder / "run.json")["settings"]["epochs"] == 1

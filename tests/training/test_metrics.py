@@ -4,16 +4,22 @@ import numpy as np
 import pytest
 
 from minibp import Condition, build_network, get_device
-from minibp.training.metrics import angle, count_wrong, diagnose, norm, sign_concordance
+from minibp.training.metrics import angle, confusion, diagnose, norm, sign_concordance
 
 
 def host(device, x):
     return float(device.to_host(x))
 
 
-def test_count_wrong(device):
-    N = device.asarray([[0.1, 0.9], [0.8, 0.2], [0.3, 0.7]], "float32")
-    assert host(device, count_wrong(N, device.asarray([1, 1, 1]))) == 1
+def test_a_confusion_matrix_is_that_of_its_pairs(rng):
+    labels, predicted = rng.integers(0, 5, 200), rng.integers(0, 5, 200)
+    full = np.zeros((5, 5), int)
+    for true, found, count in confusion(labels, predicted.astype("int32"), 5):
+        assert count > 0
+        full[true, found] = count
+    assert all(
+        full[i, j] == ((labels == i) & (predicted == j)).sum() for i in range(5) for j in range(5)
+    )
 
 
 def test_sign_concordance(device):
