@@ -6,6 +6,7 @@ from typing import Protocol
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
+from minibp.layers.parameter import Parameter, Params
 from minibp.layers.trace import Trace
 from minibp.ops.contract import Ops
 from minibp.ops.plain import PlainOps
@@ -45,9 +46,10 @@ class Layer:
 
     @property
     def params(self) -> dict[str, Array]:
-        """The arrays that learn, by name; those the layer does without are absent."""
+        """The arrays that learn, by name; those the layer does without are absent. To set one here
+        is to assign the attribute."""
         pairs = ((name, getattr(self, name)) for name in self.param_names)
-        return {name: array for name, array in pairs if array is not None}
+        return Params(self, {name: array for name, array in pairs if array is not None})
 
     def kinks(self) -> Array | None:
         """Return the decisions of the last training forward (which side of a kink each element is
@@ -117,6 +119,7 @@ class WeightedLayer(Layer):
     """
 
     param_names = ("W", "b")
+    b = Parameter()
 
     def __init__(self, W: Array, b: Array | None = None, *, name: str = ""):
         super().__init__(name)
@@ -133,7 +136,8 @@ class WeightedLayer(Layer):
     @property
     def W(self) -> Array:
         """The forward weights. Another array takes their place only if it is of their shape, dtype
-        and device."""
+        and device. Assign one (`layer.W = …`, `layer.W *= …`): nobody sees what is written into
+        the array itself, and a V that a rule made of it is then stale."""
         return self._W
 
     @W.setter

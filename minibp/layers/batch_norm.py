@@ -5,6 +5,7 @@ import math
 from minibp.device import Array, namespace
 from minibp.errors import InputError
 from minibp.layers.base import Layer
+from minibp.layers.parameter import Parameter
 from minibp.ops.plain.norm import spread
 
 
@@ -18,6 +19,7 @@ class BatchNorm(Layer):
     """
 
     param_names = ("scale", "shift")
+    scale, shift = Parameter(), Parameter()
 
     def __init__(
         self,
