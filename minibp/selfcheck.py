@@ -39,7 +39,7 @@ from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
 from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
-from minibp.training.run import step
+from minibp.training.run import train_step
 
 CLASSES = 5
 HEADS = ("SGD", "BN", "frSF+BN", "RndF")
@@ -174,7 +174,7 @@ def _trained(net: Network, X: Any, labels: Any) -> dict[tuple[str, str], Any]:
     put, get = net.device.asarray, net.device.to_host
     optimizer = build_optimizer(net, net.condition, RATE)
     for _ in range(STEPS):
-        E = step(net, optimizer, put(X), put(labels))
+        E = train_step(net, optimizer, put(X), put(labels))
     found = {("network", "E"): E}
     for path, layer in net.walk():
         found |= {(path, f"d{name}"): g for name, g in layer.grads.items()}

@@ -30,7 +30,7 @@ from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, build_network, input_shape
 from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
-from minibp.training.run import step
+from minibp.training.run import train_step
 
 TURN = 0.1
 SYMMETRIC = ("eager", "channels_last")
@@ -79,7 +79,7 @@ class Ours:
         self.X, self.labels = device.asarray(X), device.asarray(labels)
 
     def __call__(self) -> None:
-        step(self.net, self.optimizer, self.X, self.labels)
+        train_step(self.net, self.optimizer, self.X, self.labels)
 
     def parts(self, rounds: int) -> dict[str, float]:
         """Return milliseconds by part: forward and backward of each unit, loss, update."""

@@ -14,7 +14,7 @@ from conftest import make_device
 from minibp import Condition, build_network, build_optimizer, softmax_cross_entropy
 from minibp.device import Device, get_device
 from minibp.errors import DeviceError
-from minibp.training.run import step
+from minibp.training.run import train_step
 
 B = 6
 WAYS = {"deepcopy": copy.deepcopy, "pickle": lambda pair: pickle.loads(pickle.dumps(pair))}
@@ -34,7 +34,7 @@ def trained(device, head, *, fused, name="mnist", steps=1):
 
 def train(net, optimizer, seeds):
     """Train a step for each seed; return the losses."""
-    return [float(step(net, optimizer, *batch(net, seed))) for seed in seeds]
+    return [float(train_step(net, optimizer, *batch(net, seed))) for seed in seeds]
 
 
 def batch(net, seed):
@@ -119,11 +119,11 @@ def test_a_copy_on_a_gpu(fused):
         net.fuse()
     pair = net, build_optimizer(net, net.condition, rate=1e-3)
     X, labels = (array[:2] for array in batch(net, 0))
-    step(*pair, X, labels)
+    train_step(*pair, X, labels)
     other = copy.deepcopy(pair)
     assert other[0].device is device
     for each in (pair, other):
-        step(*each, X, labels)
+        train_step(*each, X, labels)
     for a, b in zip(net.weighted, other[0].weighted, strict=True):
         np.testing.assert_array_equal(device.to_host(a.W), device.to_host(b.W))
         np.testing.assert_array_equal(device.to_host(a.V), device.to_host(b.V))

@@ -16,7 +16,7 @@ from minibp.one_pass import update
 from minibp.ops.update import CONSTANT, Formula
 from minibp.optim import Optimizer
 from minibp.study.networks import NETWORKS, input_shape
-from minibp.training.run import estimate_moments, step
+from minibp.training.run import estimate_moments, train_step
 
 B = 7
 
@@ -109,9 +109,9 @@ def test_a_step_allocates_nothing_of_the_size_of_its_arrays(name):
     X, labels = batch(name)
     X = X.astype("float32")
     for _ in range(2):
-        step(net, optimizer, X, labels)
+        train_step(net, optimizer, X, labels)
     tracemalloc.start()
-    step(net, optimizer, X, labels)
+    train_step(net, optimizer, X, labels)
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < 200_000  # bytes; the smallest of these networks' weights alone have 600,000
@@ -247,7 +247,7 @@ def test_a_rule_of_the_users_in_the_fused_update():
         net.rule = Double()
         net._draw()
         X, labels = batch("mnist")
-        step(net, build_optimizer(net, net.condition, rate=1e-3), X, labels)
+        train_step(net, build_optimizer(net, net.condition, rate=1e-3), X, labels)
     for a, b in zip(plain.weighted, fused.weighted, strict=True):
         close(b.V, a.V)
 
@@ -264,7 +264,7 @@ def test_a_formula_of_the_users_is_made_in_one_pass(monkeypatch):
     X, labels = batch("mnist")
     for net in (plain, fused):
         net.rule = Tenth()
-        step(net, build_optimizer(net, net.condition, rate=1e-3), X, labels)
+        train_step(net, build_optimizer(net, net.condition, rate=1e-3), X, labels)
         monkeypatch.setattr(Network, "refresh_feedback", None)  # which the second does not need
     for a, b in zip(plain.weighted, fused.weighted, strict=True):
         close(b.V, a.V)
@@ -276,7 +276,7 @@ def test_V_by_hand_is_used_once_and_not_written_to():
     optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-3), batch("mnist")
     mine = np.ones_like(net.weighted[1].W)
     net.weighted[1].V = mine
-    step(net, optimizer, X, labels)
+    train_step(net, optimizer, X, labels)
     assert (mine == 1).all()
     assert net.weighted[1].V is not mine
 
@@ -289,7 +289,7 @@ def test_the_same_bits_from_run_to_run(head):
         optimizer = build_optimizer(net, net.condition, rate=1e-3)
         for seed in range(3):
             X, labels = batch("cifar", seed)
-            step(net, optimizer, X.astype("float32"), labels)
+            train_step(net, optimizer, X.astype("float32"), labels)
         return [layer.W for layer in net.weighted] + [layer.V for layer in net.weighted]
 
     for a, b in zip(weights(), weights(), strict=True):
@@ -309,7 +309,7 @@ def test_a_users_own_optimizer_is_asked():
     nets = pair("mnist", "frSF")
     for net in nets:
         built = build_optimizer(net, net.condition, rate=0.1)
-        step(net, Clipped(built.slots, built.rate, built.momentum), X, labels)
+        train_step(net, Clipped(built.slots, built.rate, built.momentum), X, labels)
     for a, b in zip(nets[1].weighted, nets[0].weighted, strict=True):
         close(a.W, b.W)
         close(a.V, b.V)
@@ -342,7 +342,9 @@ def test_weights_that_are_no_one_piece_learn_all_the_same():
     assert not net.layers[0].W.flags.c_contiguous
     net.fuse()
     before = net.layers[0].W.copy()
-    step(net, build_optimizer(net, Condition(), 0.1), rng.normal(size=(B, 6)), np.arange(B) % 5)
+    train_step(
+        net, build_optimizer(net, Condition(), 0.1), rng.normal(size=(B, 6)), np.arange(B) % 5
+    )
     assert (before != net.layers[0].W).any()
 
 
@@ -351,9 +353,9 @@ def test_another_rule_later_writes_to_arrays_of_its_own(head):
     _, net = pair("mnist", head)
     optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-4), batch("mnist")
     kept = {name: drawn["R"].copy() for name, drawn in net.drawn.items() if "R" in drawn}
-    step(net, optimizer, X, labels)
+    train_step(net, optimizer, X, labels)
     net.rule = Condition.parse("uSF").rule()
-    step(net, optimizer, X, labels)
+    train_step(net, optimizer, X, labels)
     for layer in net.weighted:
         np.testing.assert_array_equal(layer.V, np.sign(layer.W))
         assert len(np.unique(layer.W)) > 3
@@ -365,7 +367,7 @@ def test_another_rule_later_writes_to_arrays_of_its_own(head):
 def test_the_first_layers_V_waits_until_it_is_asked_for(head):
     _, net = pair("mnist", head)
     first, *others = net.weighted
-    step(net, build_optimizer(net, net.condition, rate=1e-4), *batch("mnist"))
+    train_step(net, build_optimizer(net, net.condition, rate=1e-4), *batch("mnist"))
     first.W[0] *= -1  # after the update: a V made by then would not follow
     for layer in others:
         layer.W[0] *= -1
@@ -380,10 +382,10 @@ def test_an_unfused_network_leaves_earlier_arrays_alone():
     net = build_network("mnist", 5, Condition.parse("brSF"), make_device("compiled"))
     optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-4), batch("mnist")
     X = X.astype("float32")
-    step(net, optimizer, X, labels)
+    train_step(net, optimizer, X, labels)
     V, g = net.weighted[0].V, net.weighted[0].grads["W"]
     kept = V.copy(), g.copy()
-    step(net, optimizer, X, labels)
+    train_step(net, optimizer, X, labels)
     np.testing.assert_array_equal(V, kept[0])
     np.testing.assert_array_equal(g, kept[1])
     assert net.weighted[0].V is not V

@@ -7,7 +7,7 @@ from strict_array import StrictDevice
 from minibp import Condition, Network, build_network, build_optimizer, get_device, gradcheck
 from minibp.errors import InputError
 from minibp.layers import Conv2D, Flatten, Layer, Linear, ReLU, Residual, Sequential
-from minibp.training.run import step
+from minibp.training.run import train_step
 
 HEADS = [
     "SGD", "BN+BM", "uSF", "NuSF+BM2", "brSF-25+BN+BM", "frSF+BN+BM3", "frSF-50+BM Bottom",
@@ -27,7 +27,7 @@ def train(device, head, batches, dtype="float32"):
     optimizer = build_optimizer(net, net.condition, rate=5e-4)
     arrays = [(device.asarray(X, dtype), device.asarray(y)) for X, y in batches]
     moved = device.transfers.copy()
-    losses = [step(net, optimizer, *batch) for batch in arrays]
+    losses = [train_step(net, optimizer, *batch) for batch in arrays]
     moved = device.transfers - moved
     weights = [device.to_host(w) for layer in net.layers for w in layer.params.values()]
     weights += [device.to_host(layer.V) for layer in net.weighted]

@@ -1,12 +1,9 @@
 """An array of a layer that learns: what may take its place."""
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
-
-if TYPE_CHECKING:
-    from minibp.layers.base import Layer
 
 
 class Parameter:
@@ -19,10 +16,10 @@ class Parameter:
     def __set_name__(self, owner: type, name: str) -> None:
         self.name = name
 
-    def __get__(self, layer: "Layer | None", owner: type) -> Any:
+    def __get__(self, layer: Any, owner: type) -> Any:
         return self if layer is None else vars(layer)[self.name]
 
-    def __set__(self, layer: "Layer", array: Array | None) -> None:
+    def __set__(self, layer: Any, array: Array | None) -> None:
         before = vars(layer).get(self.name, array)
         if before is None or array is None:
             if before is not array:
@@ -47,7 +44,7 @@ def _words(array: Array | None) -> str:
 class Params(dict):
     """A layer's parameters by name. `params["W"] = …` is `layer.W = …`."""
 
-    def __init__(self, layer: "Layer", arrays: dict[str, Array]):
+    def __init__(self, layer: Any, arrays: dict[str, Array]):
         super().__init__(arrays)
         self._layer = layer
 

@@ -65,7 +65,7 @@ class Replay:
         before = self._arrays()
         if self._graphs:  # of other sizes, which know where the arrays are
             self._launch_in_place(B, before)
-            self._bind(before)
+            self._restore_places(before)
         else:
             self.launch(B)
         self._seen.add(B)
@@ -79,7 +79,7 @@ class Replay:
             self.reason = f"{type(error).__name__}: {error}"
         finally:
             self.network.updates = updates
-            self._bind(before)
+            self._restore_places(before)
 
     def _launch_in_place(self, B: int, before: dict) -> None:
         """Do a step, and copy what it made anew to where the next replay looks for it."""
@@ -105,7 +105,7 @@ class Replay:
         drawn = [array for arrays in network.drawn.values() for array in arrays.values()]
         return [*self._arrays().values(), *fixed, *drawn]
 
-    def _bind(self, arrays: dict[tuple[str, Any], Array]) -> None:
+    def _restore_places(self, arrays: dict[tuple[str, Any], Array]) -> None:
         for (kind, key), array in arrays.items():
             if kind == "memory":
                 self.optimizer.memory[key] = array

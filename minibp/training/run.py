@@ -25,7 +25,7 @@ from minibp.training.weights import put_weights, weights_of
 PARTS = {"test": "error", "holdout": "holdout_error"}  # to test on, and what a record calls it
 
 
-def step(
+def train_step(
     network: Network, optimizer: Optimizer, X: Array, labels: Array, gradient: str = "mean"
 ) -> Array:
     """Do one training step, and return the batch's mean loss as a device array."""
@@ -265,7 +265,7 @@ class Run:
         """Do an epoch's steps; return the sum of all samples' losses."""
         total = 0.0
         for X, labels in self.feeds["train"].batches(sizes, order):
-            E = step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
+            E = train_step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
             total = total + E * len(labels)
             loss = float(E) if self.device.blocking else None
             if loss is not None and not np.isfinite(loss):
@@ -291,7 +291,7 @@ class Run:
         feed = self.feeds["train"]
         assert isinstance(feed, ResidentFeed)
         X, labels = feed.next(size)
-        E = step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
+        E = train_step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
         feed.tick(E, size)
 
     def _estimate_moments(self, epoch: int) -> None:

@@ -14,7 +14,7 @@ from minibp.device import Device
 from minibp.errors import InputError
 from minibp.training.data import Data
 from minibp.training.recipe import Recipe
-from minibp.training.run import estimate_moments, step
+from minibp.training.run import estimate_moments, train_step
 
 BATCH = 2
 
@@ -38,7 +38,7 @@ def rehearse(recipe: Recipe, data: Data, device: Device, notice: Callable[[], No
                 f"{recipe.name}: the network gives outputs {N.shape} for {BATCH} samples of "
                 f"{data.classes} classes: expected {(BATCH, data.classes)}."
             )
-        step(net, dataclasses.replace(recipe, rate=0.0).optimizer(net), X, labels)
+        train_step(net, dataclasses.replace(recipe, rate=0.0).optimizer(net), X, labels)
         estimate_moments(net, iter([X]))
         net.forward(X, train=False)
 

@@ -34,7 +34,7 @@ from minibp.study.networks import NETWORKS, build_network, input_shape
 from minibp.study.protocol import BASE_RATE
 from minibp.study.recipe import PaperRecipe
 from minibp.study.settings import Settings
-from minibp.training.run import Run, step
+from minibp.training.run import Run, train_step
 
 # Each condition of the comparison with a rate factor at which it learns.
 CONDITIONS = {"SGD": 10.0, "BN+BM": 0.1, "frSF+BN+BM": 0.1, "RndF": 0.1}
@@ -186,7 +186,7 @@ def print_steps(args: argparse.Namespace) -> list[dict]:
         epochs = itertools.count(1)
         while len(losses[name]) < args.steps:
             for X, labels in run.feeds["train"].batches(*run.batches_of("shuffle", next(epochs))):
-                E = step(run.network, run.optimizer, X, labels)
+                E = train_step(run.network, run.optimizer, X, labels)
                 losses[name].append(float(device.to_host(E)))
     (first, a), (second, b) = losses.items()
     print(f"{data.note}; {args.condition}\n\nstep {first:>12} {second:>12}  difference, relative")

@@ -9,7 +9,7 @@ from minibp import Network, gradcheck
 from minibp.errors import InputError
 from minibp.layers import BatchNorm, Conv2D, GlobalAvgPool, Linear, Residual
 from minibp.losses import softmax_cross_entropy
-from minibp.training.run import estimate_moments, normalizes_vectors, step
+from minibp.training.run import estimate_moments, normalizes_vectors, train_step
 
 B, CLASSES, SHAPE = 3, 4, (6, 6, 2)
 
@@ -107,7 +107,9 @@ def test_fused_steps_are_the_plain_ones(kernels, head):
     found = []
     for net in (plain, fused):
         put, optimizer = net.device.asarray, optimizer_of(net)
-        losses = [step(net, optimizer, put(X), put(y)) for X, y in (batch(k) for k in range(3))]
+        losses = [
+            train_step(net, optimizer, put(X), put(y)) for X, y in (batch(k) for k in range(3))
+        ]
         estimate_moments(net, iter([put(batch()[0])]))
         arrays = {f"{la.path}/V": la.V for la in net.weighted} | net.parameters()
         arrays["N"], arrays["E"] = net.forward(put(batch(7)[0]), train=False), losses[-1]
@@ -149,6 +151,6 @@ def test_bn_of_vectors_inside_is_seen(rng):
 def test_the_loss_goes_down():
     net = small(make_device("plain"), "frSF")
     optimizer, (X, labels) = optimizer_of(net), batch()
-    losses = [float(step(net, optimizer, X, labels)) for _ in range(15)]
+    losses = [float(train_step(net, optimizer, X, labels)) for _ in range(15)]
     assert losses[-1] < 0.5 * losses[0]
     assert softmax_cross_entropy(net.forward(X, train=True), labels)[0] < losses[0]

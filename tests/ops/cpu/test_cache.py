@@ -12,7 +12,7 @@ STEPS = """
 import hashlib
 import numpy as np
 from minibp import Condition, build_network, build_optimizer, get_device
-from minibp.training.run import step
+from minibp.training.run import train_step
 
 condition = Condition.parse("frSF+BN")
 net = build_network("mnist", 10, condition, get_device("cpu", threads=2), 0)
@@ -20,7 +20,8 @@ net.fuse()
 optimizer = build_optimizer(net, condition, rate=1e-3)
 rng = np.random.default_rng(0)
 for _ in range(3):
-    step(net, optimizer, rng.standard_normal((50, 28, 28, 1), "float32"), rng.integers(0, 10, 50))
+    X = rng.standard_normal((50, 28, 28, 1), "float32")
+    train_step(net, optimizer, X, rng.integers(0, 10, 50))
 print(hashlib.sha256(b"".join(layer.W.tobytes() for layer in net.weighted)).hexdigest())
 """
 
