@@ -22,7 +22,7 @@ def update(network: Network, optimizer: Optimizer) -> None:
         _update_in_one_pass(network, optimizer)
     else:
         optimizer.step()
-        network.refresh_feedback()
+        network.refresh_feedback(optimizer)
 
 
 def in_one_piece(optimizer: Optimizer) -> bool:
@@ -94,7 +94,7 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
         network.updates += 1
         place_feedback(network)
     else:
-        network.refresh_feedback()
+        network.refresh_feedback(optimizer)
 
 
 def _feedback(network: Network, layer: WeightedLayer, formula: Formula) -> Feedback:

@@ -6,7 +6,9 @@ from minibp.checks import finite
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
+from minibp.ops.contract import Ops
 from minibp.ops.sign import sign
+from minibp.ops.update import Update
 
 
 def eq3(setting: int, g: Array, w: Array, memory: Array | int, m: float, d: float):
@@ -90,3 +92,31 @@ class Optimizer:
             w += self.rate * slot.multiplier * tau
             if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
                 slot.layer.moved()
+
+    def follow(
+        self,
+        layer: WeightedLayer,
+        A: Array,
+        g: Array,
+        state: dict[str, Array],
+        name: str,
+        ops: Ops | None,
+    ) -> Array:
+        """Move A, in place, as the layer's W moves: by Eq. 3, with g for its gradient; return it.
+
+        Where W is frozen, A stays. Its memory is in `state`, as `tau_NAME`.
+
+        ops  a tier that does it in one pass, or None
+        """
+        slots = [slot for slot in self.slots if slot.layer is layer and slot.name == "W"]
+        for slot in slots:
+            memory = state.setdefault(f"tau_{name}", 0 * A)
+            hyper = self.momentum, slot.decay, self.rate, slot.multiplier
+            if ops is not None and A.flags.c_contiguous and g.flags.c_contiguous:
+                ops.update([Update(slot.setting, g, A, memory, *hyper)])
+            else:
+                tau, state[f"tau_{name}"] = eq3(
+                    slot.setting, g, A, memory, self.momentum, slot.decay
+                )
+                A += self.rate * slot.multiplier * tau
+        return A

@@ -8,7 +8,7 @@ from decimal import Decimal
 from minibp import usercode
 from minibp.checks import is_number, plain
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule, get_rule, new_rule
+from minibp.feedback import FeedbackRule, get_rule, new_rule, split_name
 
 FREEZE = {"Bottom": "bottom", "Top": "top"}
 HEAD = re.compile(
@@ -85,7 +85,7 @@ class Condition:
     @property
     def files(self) -> dict[str, str]:
         """The SHA-256 of each user's file that it names, by the path as given."""
-        place = usercode.split(self.feedback)
+        place = usercode.split(split_name(self.feedback)[0])
         return {} if place is None else {place[0]: usercode.load(place[0]).sha256}
 
     def rule(self, sigma: float = 0.05) -> FeedbackRule:
