@@ -56,6 +56,11 @@ def test_a_worked_example_runs(section, tmp_path, monkeypatch, capsys):
 
         rule = Condition(f"{tmp_path / 'forgetful.py'}:Forgetful(loss=0.01)").rule()
         assert rule.loss == 0.01
+    if "an update" in section[:20]:
+        from minibp import Condition
+
+        (plugin,) = Condition.parse(f"{tmp_path / 'clipped.py'}:Clipped(most=0.1)").plugins()
+        assert plugin.most == 0.1
     if "a network" in section[:20]:
         assert "block1/conv2" in out
     if "a data set" in section[:20]:

@@ -133,6 +133,8 @@ def why_not(network: Network, optimizer: Optimizer) -> str:
         return f"rule {type(rule).__name__} draws on the host after each update"
     if not (network.fused and in_one_piece(optimizer)):  # the rate would be the host's
         return "Eq. 3 and V are not one pass: a parameter is not in one piece"
+    if optimizer.plugins:
+        return "plug-ins of the update are launched piece by piece"
     if rule is not None and not rule.replayable:
         return f"rule {type(rule).__name__} does not say replayable = True"
     return ""

@@ -184,6 +184,9 @@ class Run:
                 arrays[f"feedback/{path}/{name}"] = to_host(array)
         for key, array in self.optimizer.memory.items():
             arrays[f"momentum/{key}"] = to_host(array)
+        for key, state in self.optimizer.states.items():
+            for name, array in state.items():
+                arrays[f"update/{key}/{name}"] = to_host(array)
         if self.network.rule is not None and self.network.rule.after is not None:
             for path, V in self.network.made_V.items():
                 for name, array in ({"V": V} | self.network.state[path]).items():
@@ -214,6 +217,11 @@ class Run:
         put_weights(self.network, arrays)  # V follows, of what was drawn
         layers = {layer.path: layer for layer in self.network.weighted}
         for place, host in arrays.items():
+            if place.startswith("update/"):
+                key, _, name = place.removeprefix("update/").rpartition("/")
+                if place.startswith("update/first/"):
+                    key, name = "first", place.removeprefix("update/first/")
+                self.optimizer.states.setdefault(key, {})[name] = self.device.asarray(host).copy()
             if place.startswith("state/"):
                 path, _, name = place.removeprefix("state/").rpartition("/")
                 array = self.device.asarray(host).copy()
@@ -230,7 +238,9 @@ class Run:
             {
                 name: array.shape
                 for name, array in found.items()
-                if not name.startswith(("moments/", "state/"))  # which there are after an epoch
+                if not name.startswith(
+                    ("moments/", "state/", "update/")
+                )  # which there are after an epoch
             }
             for found in (arrays, self.state()[0])
         ]
