@@ -198,7 +198,7 @@ class Network:
                     guard.make_V(self.rule, layer.path, W, drawn, shape)
                     for W in (layer.W, -layer.W)
                 )
-                return bool(self.device.to_host((other != V).any()))
+                return bool(self.device.to_host((other != V).sum()))
         return True
 
     def apply_rule(self) -> None:
