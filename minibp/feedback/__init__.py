@@ -41,7 +41,10 @@ from minibp.feedback.signs import (
 )
 from minibp.feedback.synapses import Synapses
 
+PAPER = ("BP", "uSF", "NuSF", "frSF", "brSF", "RndF")  # Section 2's
+
 __all__ = [
+    "PAPER",
     "RULES",
     "ActivationAlignment",
     "BatchwiseRandomMagnitude",
