@@ -28,7 +28,9 @@ def run_of(head, toy, kernels):
     return Run(recipe, toy, make_device(kernels))
 
 
-@pytest.mark.parametrize("kernels", ["plain", "compiled", "cpp"])
+@pytest.mark.parametrize(
+    "kernels", ["plain", "compiled", pytest.param("cpp", marks=pytest.mark.slow)]
+)
 @pytest.mark.parametrize("head", HEADS)
 def test_it_resumes_to_the_same_bits(head, kernels, toy):
     run, again = run_of(head, toy, kernels), run_of(head, toy, kernels)

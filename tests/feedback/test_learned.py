@@ -54,8 +54,17 @@ def copied(state):
     return {name: array.copy() for name, array in arrays.items()}, meta
 
 
-@pytest.mark.parametrize("kernels", ["plain", "compiled", "cpp"])
-@pytest.mark.parametrize("rule", [*LEARNED, *AFAR, *FIXED])
+ON_A_GPU = ("KP", "WM", "PFA", "DRTP")  # the others are slow there
+
+
+def cases():
+    for rule in (*LEARNED, *AFAR, *FIXED):
+        for kernels in ("plain", "compiled", "cpp"):
+            slow = kernels == "cpp" and rule not in ON_A_GPU
+            yield pytest.param(rule, kernels, marks=[pytest.mark.slow] if slow else [])
+
+
+@pytest.mark.parametrize(("rule", "kernels"), list(cases()))
 def test_it_resumes_to_the_same_bits(rule, kernels, toy):
     head = f"{rule}+BN" if rule != "KP" else "KP+BN+BM"
     run = run_of(head, toy, kernels)
