@@ -16,15 +16,15 @@ HEADS = ("Muon", "BN+Frobenius", "RndF+BN+Muon", "KP+BN+Adam", "NSC+WN", "frSF+B
 @pytest.fixture(scope="module")
 def toy():
     rng = np.random.default_rng(0)
-    y = np.arange(60) % 3
-    X = (rng.integers(0, 100, (60, 28, 28, 1)) + 70 * y[:, None, None, None]).astype("uint8")
-    return Data("toy", X[:40], y[:40], X[40:], y[40:], classes=3)
+    y = np.arange(30) % 3
+    X = (rng.integers(0, 100, (30, 28, 28, 1)) + 70 * y[:, None, None, None]).astype("uint8")
+    return Data("toy", X[:24], y[:24], X[24:], y[24:], classes=3)
 
 
 def run_of(head, toy, kernels):
     given = {"condition": Condition.parse(head), "rate": 5e-4, "epochs": 2}
     settings = Settings(bn_batches=2)
-    recipe = PaperRecipe(model="mnist", batches=BatchSchedule(20), settings=settings, **given)
+    recipe = PaperRecipe(model="mnist", batches=BatchSchedule(12), settings=settings, **given)
     return Run(recipe, toy, make_device(kernels))
 
 
