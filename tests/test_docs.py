@@ -53,6 +53,8 @@ def test_a_worked_example_runs(section, tmp_path, monkeypatch, capsys):
         assert {round(float(v), 6) for v in abs(net.weighted[1].V).ravel()} == {0.2, 0.8}
     if "a network" in section[:20]:
         assert "block1/conv2" in out
+    if "Use what" in section[:20]:
+        assert out.splitlines()[-1] == "True"
     if "a data set" in section[:20]:
         assert float(out) < 50  # of three classes
     if "a condition" in section[:20]:
