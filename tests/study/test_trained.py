@@ -148,6 +148,13 @@ def test_a_users_network(tmp_path, monkeypatch):
         minibp.load("run")
 
 
+def test_a_run_with_tf32_is_used_on_a_cpu(copy, finished):
+    record = read_json(copy / "run.json")
+    record["settings"]["matmul"] = "tf32"
+    write_json(copy / "run.json", record)
+    assert error(minibp.load(copy, device=device()), finished[1]) == record["best_error"]
+
+
 def test_a_recipe_of_ones_own(finished, monkeypatch):
     folder, data, record = finished
     own = experiment("frSF+BN+BM", MNIST, "mnist").recipe
