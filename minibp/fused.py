@@ -97,7 +97,8 @@ class Block:
                 f"layer {self.layers[-1].path!r}: dY has shape {dY.shape} and dtype {dY.dtype}, "
                 f"expected {self._shape} and {layer.W.dtype}."
             )
-        V = layer.V if need_dX else None  # Eq. 2: the only use of V
+        afar = layer.far is not None
+        V = layer.V if need_dX and not afar else None  # Eq. 2: the only use of V
         scale, _ = self._scale_and_shift()
         learns = bn is not None and bn.scale is not None
         dX, dW, db, dscale, dshift = self.ops.backward(
@@ -106,7 +107,7 @@ class Block:
         layer.grads = {"W": dW} if layer.b is None else {"W": dW, "b": db}
         if bn is not None:
             bn.grads = {"scale": dscale, "shift": dshift} if learns else {}
-        return dX
+        return layer.dX_from_afar() if need_dX and afar else dX
 
     def traces(
         self, X: Array | None, Y: Array | None, dY: Array | None, dX: Array | None

@@ -12,7 +12,7 @@ import numpy as np
 
 from minibp.device import Array, namespace
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule
+from minibp.feedback import FeedbackRule, Synapses
 from minibp.ops.sign import sign
 from minibp.ops.update import CONSTANT, FLIPPED, KEEP, Formula
 from minibp.rng import Draws, Stream
@@ -48,28 +48,68 @@ def draw(rule: FeedbackRule, layer: str, shape: tuple[int, ...], rng: Draws) -> 
     return drawn
 
 
-def make_V(rule: FeedbackRule, layer: str, W: Array, drawn: dict[str, Array]) -> Array:
+def make_V(
+    rule: FeedbackRule,
+    layer: str,
+    W: Array,
+    drawn: dict[str, Array],
+    shape: tuple[int, ...] | None = None,
+) -> Array:
     """Return what a rule makes of W and what was drawn; raise InputError unless it is an array of
-    W's device, shape and dtype."""
+    W's device and dtype, and of a shape, W's own if there is none given."""
     what = _what(rule, layer)
     given = {"W": W, **drawn}
-    seen = {name: _read_only(array) for name, array in given.items()}
+    seen = {name: read_only(array) for name, array in given.items()}
     with named(what):
         V = rule.V(**seen)
     for name in given:  # V = W is W itself, not a view of it
         V = given[name] if V is seen[name] else V
-    if not hasattr(V, "dtype"):
-        raise InputError(f"{what}: V returned {_kind(V)}, expected an array of W's shape.")
-    namespace(W, V)
-    if V.shape != W.shape or V.dtype != W.dtype:
-        raise InputError(
-            f"{what}: V has shape {V.shape} and dtype {V.dtype}, expected W's: {W.shape} and "
-            f"{W.dtype}."
-        )
+    _check_V(what, "V", V, W, shape or W.shape)
     return V
 
 
-def check_start(rule: FeedbackRule, layer: str, W: Array, V: Array, stream: Stream) -> None:
+def after(rule: FeedbackRule, layer: str, here: Synapses) -> Array:
+    """Return what a V that learns becomes; raise InputError unless it is an array of V's shape and
+    dtype, and of finite numbers where W's are finite."""
+    what, V, W = _what(rule, layer), here._values.V, here._values.W
+    assert rule.after is not None
+    with named(what):
+        new = rule.after(here)
+    _check_V(what, "after", new, W, V.shape)
+    # On a CPU, where reading a number is free. A run that diverges has no finite W either.
+    if isinstance(new, np.ndarray) and not np.isfinite(new.sum()):
+        bad = int((~np.isfinite(new)).sum())
+        if bad and np.isfinite(W.sum()) and np.isfinite(here._values.dW.sum()):
+            raise InputError(
+                f"{what}: after update {here._values.step}, {bad} of {new.size} elements of V are "
+                "NaN or infinite, while W is finite: choose a smaller rate for V."
+            )
+    return new
+
+
+def _check_V(what: str, method: str, V: Array, W: Array, shape: tuple[int, ...]) -> None:
+    whose = "W's: " if shape == W.shape else ""
+    if not hasattr(V, "dtype"):
+        raise InputError(
+            f"{what}: {method} returned {_kind(V)}, expected an array of "
+            f"{'W' if whose else 'V'}'s shape."
+        )
+    namespace(W, V)
+    if V.shape != shape or V.dtype != W.dtype:
+        raise InputError(
+            f"{what}: V has shape {V.shape} and dtype {V.dtype}, expected {whose}{shape} and "
+            f"{W.dtype}."
+        )
+
+
+def check_start(
+    rule: FeedbackRule,
+    layer: str,
+    W: Array,
+    V: Array,
+    stream: Stream,
+    shape: tuple[int, ...] | None = None,
+) -> None:
     """Raise InputError if the first V is not finite, or if a rule that is asked again, of the same
     weights and random numbers, gives another V or changes what it was given."""
     what, xp = _what(rule, layer), namespace(W)
@@ -83,11 +123,11 @@ def check_start(rule: FeedbackRule, layer: str, W: Array, V: Array, stream: Stre
             f"{what}: {bad} of {V.size} elements of the first V are NaN or infinite; expected "
             "finite numbers."
         )
-    if type(rule).__module__ == FeedbackRule.__module__:
-        return  # those of Section 2 are known to be pure
+    if type(rule).__module__.startswith("minibp.feedback."):
+        return  # those are known to be pure
     kept, before = W.copy(), V.copy()
-    again = draw(rule, layer, W.shape, stream.at(0))
-    other = make_V(rule, layer, W, again)
+    again = draw(rule, layer, shape or W.shape, stream.at(0))
+    other = make_V(rule, layer, W, again, shape)
     if count(kept != W):
         raise InputError(f"{what}: V writes to the W it is given: return a new array.")
     if count(other != before):
@@ -140,7 +180,7 @@ def _by(formula: Formula, W: Array, V: Array, rng: Draws | None) -> Array:
     return V
 
 
-def _read_only(array: Array) -> Array:
+def read_only(array: Array) -> Array:
     """Return a view that cannot be written to, where the device has such."""
     if not isinstance(array, np.ndarray):
         return array

@@ -36,3 +36,14 @@ def softmax_cross_entropy(N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Ar
             f"but the network has {J} outputs: expected 0 to {J - 1}."
         )
     return ops.cross_entropy(N, labels)
+
+
+def one_hot(labels: Array, like: Array) -> Array:
+    """Return the targets T (B, J), 1 at each sample's label and else 0, of N's shape and dtype.
+
+    >>> one_hot(np.array([1, 0]), np.zeros((2, 2)))
+    array([[0., 1.],
+           [1., 0.]])
+    """
+    classes = namespace(like, labels).arange(like.shape[-1])
+    return (labels[:, None] == classes).astype(like.dtype)

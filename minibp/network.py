@@ -1,17 +1,21 @@
 """A network: layers in order, and the feedback rule that joins each W to its V."""
 
+import contextlib
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 from minibp import guard
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule, check_attributes
+from minibp.feedback import FeedbackRule, Synapses, check_attributes
 from minibp.fused import fused_units
 from minibp.layers import BatchNorm, Layer, Residual, Sequential, WeightedLayer
 from minibp.layers.base import Unit
 from minibp.layers.trace import Trace
 from minibp.layers.tree import check_tree, walk
+from minibp.ops.sign import sign
 from minibp.ops.tiers import ops_for
+from minibp.optim import Optimizer
 from minibp.rng import Stream, Streams
 
 
@@ -60,13 +64,19 @@ class Network:
         self.updates = 0  # of W so far: the step of the feedback streams
         self.drawn: dict[str, dict[str, Array]] = {}  # M, S by layer's path
         self.made_V: dict[str, Array] = {}  # what the rule made, whatever V is by hand
+        self.state: dict[str, dict[str, Array]] = {}  # of a V that learns, by layer's path
+        self.read: set[str] = set()  # what it was made from: see Synapses
+        self.afar = rule is not None and rule.error != "own"
         if rule is not None:
             check_attributes(rule)
+            if self.afar:
+                self._measure()
             self._draw()
             self.apply_rule()
-            weights = {layer.path: layer.W for layer in self.weighted}
-            for path, V in self.made_V.items():
-                guard.check_start(rule, path, weights[path], V, self._stream(path))
+            for layer in self.weighted:
+                if layer.path in self.made_V:
+                    V, shape = self.made_V[layer.path], layer.V_shape
+                    guard.check_start(rule, layer.path, layer.W, V, self._stream(layer.path), shape)
 
     @property
     def layers(self) -> list[Layer]:
@@ -104,12 +114,38 @@ class Network:
         N = self.body.forward(X, train=train)
         return N if train or not self.fused else N.copy()
 
-    def backward(self, dN: Array) -> None:
+    def backward(self, dN: Array, targets: Array | None = None) -> None:
         """Send dN = ∂E/∂N down through every V; sets each layer's `grads`.
 
-        It stops at the first layer that learns, whose dX nobody needs.
+        It stops at the first layer that learns, whose dX nobody needs. A rule whose error is from
+        afar has each layer's V take that instead of its own dN.
+
+        targets  (B, outputs), one-hot: only rules with error = "targets" need them
         """
+        for layer in self.weighted:
+            layer.far = None
+        if self.afar:
+            e = self._error(dN, targets)
+            for layer in self.weighted:
+                if layer.path not in self.symmetric:
+                    layer.far = e
         self.body.backward(dN, need_dX=False)
+
+    @contextlib.contextmanager
+    def backpropagating(self) -> Iterator[None]:
+        """Have V = W and each layer's own error within the block, whatever the rule."""
+        kept = [(layer, layer.V, layer.V_shape) for layer in self.weighted]
+        afar, self.afar = self.afar, False
+        try:
+            for layer in self.weighted:
+                layer.V_shape = None
+                layer.V = layer.W
+            yield
+        finally:
+            self.afar = afar
+            for layer, V, shape in kept:
+                layer.V_shape = shape
+                layer.V = V
 
     def fuse(self) -> None:
         """Let a compiled tier run layers as one where it can; on the plain one it changes nothing.
@@ -122,21 +158,59 @@ class Network:
         self.body.fuse(lambda layers: fused_units(layers, self.ops))
         self.fused = True
 
-    def refresh_feedback(self) -> None:
-        """Set every V from its W by the rule; to be called after each update of W (Sec. 2)."""
+    def refresh_feedback(self, optimizer: Optimizer | None = None) -> None:
+        """Have every V follow its W by the rule; to be called after each update of W (Sec. 2).
+
+        A V that learns by Eq. 3 needs the optimizer that moves W.
+        """
         self.updates += 1
+        if self.rule is not None and self.rule.after is not None:
+            for layer in self.weighted:
+                if layer in self.unused:
+                    layer.V = layer.V  # it stays: no backward uses it
+                elif layer.path not in self.symmetric:
+                    layer.V = guard.after(self.rule, layer.path, self._synapses(layer, optimizer))
+                    self.made_V[layer.path] = layer.V
+            return
         if self.rule is not None and self.rule.redraw == "batch":
             self._draw()
         self.apply_rule()
 
+    def locality(self) -> dict[str, Any]:
+        """Return what the rule's V was made from, JSON-able: a certificate of its locality.
+
+        error               which error Eq. 2 sends: "own", "output", "sign" or "targets"
+        reads               what was read at the synapses, by name: see Synapses
+        transports_weights  whether V was made from W's numbers or signs after its first value
+        """
+        if self.rule is None:
+            return {"error": "own", "reads": [], "transports_weights": True}
+        reads = sorted(self.read)
+        moved = "W" in reads if self.rule.after is not None else self._follows_W()
+        return {"error": self.rule.error, "reads": reads, "transports_weights": moved}
+
+    def _follows_W(self) -> bool:
+        """Return whether another W would give another V."""
+        for layer in self.weighted:
+            if layer.path not in self.symmetric and self.rule is not None:
+                drawn, shape = self.drawn[layer.path], layer.V_shape
+                V, other = (
+                    guard.make_V(self.rule, layer.path, W, drawn, shape)
+                    for W in (layer.W, -layer.W)
+                )
+                return bool(self.device.to_host((other != V).sum()))
+        return True
+
     def apply_rule(self) -> None:
-        """Set every V from its W and what was drawn for it."""
+        """Set every V from its W and what was drawn for it; one that learns begins anew."""
         if self.rule is None:
             return
+        self.state = {layer.path: {} for layer in self.weighted}
         for layer in self.weighted:
             if layer.path not in self.symmetric:
                 drawn = self.drawn[layer.path]
-                layer.V = guard.make_V(self.rule, layer.path, layer.W, drawn)
+                V = guard.make_V(self.rule, layer.path, layer.W, drawn, layer.V_shape)
+                layer.V = V if self.rule.after is None else V.copy()  # a state is its own array
                 self.made_V[layer.path] = layer.V
 
     def trace(self) -> list[Trace]:
@@ -166,7 +240,70 @@ class Network:
             if layer.path in self.symmetric:
                 continue
             rng = self._stream(layer.path).at(self.updates)
-            self.drawn[layer.path] = guard.draw(self.rule, layer.path, layer.W.shape, rng)
+            shape = layer.V_shape or layer.W.shape
+            self.drawn[layer.path] = guard.draw(self.rule, layer.path, shape, rng)
+
+    def _measure(self) -> None:
+        """Tell each layer the shape of a V that takes an error from afar: (inputs, outputs)."""
+        if self.input_shape is None:
+            raise InputError(
+                "a rule with an error from afar needs to know each layer's inputs: give Network "
+                "its input_shape."
+            )
+        dtype = self.weighted[0].W.dtype
+        N = self.body.forward(self.device.xp.zeros((2, *self.input_shape), dtype), train=True)
+        for layer in self.weighted:
+            (X,) = layer.recall("X")
+            layer.V_shape = (X.size // len(X), N.shape[-1])
+
+    def _error(self, dN: Array, targets: Array | None) -> Array:
+        """Return what the rule sends to all layers."""
+        if self.rule is None or self.rule.error == "output":
+            return dN
+        if self.rule.error == "sign":
+            return sign(dN)
+        if targets is None or targets.shape != dN.shape:
+            given = "none" if targets is None else f"{targets.shape}"
+            raise InputError(
+                f"rule {self.rule.name} sends the targets: expected backward(dN, targets) with "
+                f"targets {dN.shape}, got {given}."
+            )
+        return targets
+
+    def _synapses(self, layer: WeightedLayer, optimizer: Optimizer | None) -> Synapses:
+        """Return what a V that learns may use after the update that was just made."""
+        ops, state = self.ops, self.state[layer.path]
+        (X,) = layer.recall("X")
+
+        def hebb(x: Array, y: Array) -> Array:
+            if layer.V_shape is None:
+                return layer.hebb(ops, x, y)
+            return ops.linear_dW(x.reshape(len(x), -1), y)
+
+        def move(A: Array, g: Array, name: str = "V") -> Array:
+            if optimizer is None:
+                raise InputError(
+                    "V moves by Eq. 3: expected network.refresh_feedback(optimizer), with the "
+                    "optimizer that moves W."
+                )
+            return optimizer.follow(layer, A, g, state, name, ops if self.fused else None)
+
+        return Synapses(
+            self.read,
+            W=guard.read_only(layer.W),
+            V=layer.V,
+            X=X,
+            dW=layer.grads["W"],
+            e=layer.far,
+            state=state,
+            step=self.updates,
+            drawn=self.drawn[layer.path],
+            rng=self._stream(layer.path).at(self.updates),
+            N=lambda x, A=None: layer.N_of(ops, x, layer.W if A is None else A),
+            back=lambda y, A=None: layer.back(ops, y, layer.V if A is None else A),
+            hebb=hebb,
+            move=move,
+        )
 
     def _stream(self, path: str) -> Stream:
         return self.streams[f"feedback/{path}"]

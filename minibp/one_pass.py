@@ -18,11 +18,11 @@ def update(network: Network, optimizer: Optimizer) -> None:
     classes and for C-contiguous arrays.
     """
     ours = type(optimizer).step is Optimizer.step and type(network) is Network
-    if network.fused and ours and in_one_piece(optimizer):
+    if network.fused and ours and in_one_piece(optimizer) and not optimizer.projects:
         _update_in_one_pass(network, optimizer)
     else:
         optimizer.step()
-        network.refresh_feedback()
+        network.refresh_feedback(optimizer)
 
 
 def in_one_piece(optimizer: Optimizer) -> bool:
@@ -83,8 +83,9 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
         if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
             learning.add(slot.layer)
             feedback = feedbacks.get(slot.layer)
-        arrays = slot.gradient(), slot.w, optimizer.memory[slot.key]
-        hyper = optimizer.momentum, slot.decay, optimizer.rate, slot.multiplier
+        g = optimizer.direction(slot, slot.gradient(), slot.w)
+        arrays = g, slot.w, optimizer.memory[slot.key]
+        hyper = optimizer.momentum_of(slot), slot.decay, optimizer.rate, slot.multiplier
         updates.append(Update(slot.setting, *arrays, *hyper, feedback))
     for layer, feedback in feedbacks.items():
         if layer not in learning:  # frozen: its W stays, its V may be drawn anew
@@ -94,7 +95,7 @@ def _update_in_one_pass(network: Network, optimizer: Optimizer) -> None:
         network.updates += 1
         place_feedback(network)
     else:
-        network.refresh_feedback()
+        network.refresh_feedback(optimizer)
 
 
 def _feedback(network: Network, layer: WeightedLayer, formula: Formula) -> Feedback:

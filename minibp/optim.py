@@ -1,12 +1,17 @@
 """Eq. 3: stochastic gradient descent and Batch Manhattan."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from minibp import usercode
 from minibp.checks import finite
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
+from minibp.ops.contract import Ops
 from minibp.ops.sign import sign
+from minibp.ops.update import Update
+from minibp.plugins import Plugin
 
 
 def eq3(setting: int, g: Array, w: Array, memory: Array | int, m: float, d: float):
@@ -69,13 +74,22 @@ class Optimizer:
     `rate` is η; it stands outside the memory, which is kept when the rate drops. `memory` holds
     τ(t−1), or κ(t−1) in Setting 3, by "layer's path/parameter".
 
+    plugins  what is made of gradients before momentum, in order, and of parameters after an update
+    states   their arrays, by parameter, plug-in and name
+
     Raises InputError for a rate or a momentum that is negative or not finite.
     """
 
-    def __init__(self, slots: list[Slot], rate: float, momentum: float):
-        self.slots = slots
+    def __init__(
+        self, slots: list[Slot], rate: float, momentum: float, plugins: Sequence[Plugin] = ()
+    ):
+        self.slots, self.plugins = slots, tuple(plugins)
         self.rate, self.momentum = finite("rate", rate), finite("momentum", momentum)
         self.memory: dict[str, Array] = {slot.key: 0 * slot.w for slot in slots}
+        self.states: dict[str, dict[str, Array]] = {}
+        self.projects = any(plugin.projects() for plugin in self.plugins)
+        if self.projects:
+            self.states["first"] = {slot.key: slot.w.copy() for slot in slots}
 
     def step(self) -> None:
         """Update every learning parameter in place from its layer's last gradients.
@@ -83,10 +97,69 @@ class Optimizer:
         Every V is then that of the W before, until `network.refresh_feedback()` is called.
         """
         for slot in self.slots:
-            w, memory = slot.w, self.memory[slot.key]
-            tau, self.memory[slot.key] = eq3(
-                slot.setting, slot.gradient(), w, memory, self.momentum, slot.decay
-            )
+            w, memory, m = slot.w, self.memory[slot.key], self.momentum_of(slot)
+            before = w.copy() if self.projects else w
+            g = self.direction(slot, slot.gradient(), w)
+            tau, self.memory[slot.key] = eq3(slot.setting, g, w, memory, m, slot.decay)
             w += self.rate * slot.multiplier * tau
+            for plugin in self._plugins_of(slot):
+                if plugin.projects():
+                    w[...] = plugin.project(before, w, self.states["first"][slot.key])
             if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
                 slot.layer.moved()
+
+    def direction(self, slot: Slot, g: Array, w: Array, name: str = "") -> Array:
+        """Return what the plug-ins make of a gradient, which Eq. 3 then takes for g.
+
+        name  of an array that follows the slot's parameter, and has states of its own
+
+        Raises InputError for a direction of another shape or dtype.
+        """
+        for number, plugin in enumerate(self._plugins_of(slot)):
+            key = f"{slot.key}/{number}{name}"
+            state = self.states.setdefault(key, {})
+            with usercode.named(f"update {plugin.name}, {slot.key}"):
+                made = plugin.direction(g, w, state)
+            if getattr(made, "shape", None) != g.shape or made.dtype != g.dtype:
+                given = getattr(made, "shape", type(made).__name__)
+                raise InputError(
+                    f"update {plugin.name}, {slot.key}: direction returned {given} "
+                    f"{getattr(made, 'dtype', '')}, expected {g.shape} {g.dtype}."
+                )
+            g = made
+        return g
+
+    def momentum_of(self, slot: Slot) -> float:
+        """Return Eq. 3's m for a parameter: the last plug-in's that has one, or the optimizer's."""
+        own = [p.momentum for p in self._plugins_of(slot) if p.momentum is not None]
+        return own[-1] if own else self.momentum
+
+    def _plugins_of(self, slot: Slot) -> list[Plugin]:
+        return [plugin for plugin in self.plugins if slot.name in plugin.of]
+
+    def follow(
+        self,
+        layer: WeightedLayer,
+        A: Array,
+        g: Array,
+        state: dict[str, Array],
+        name: str,
+        ops: Ops | None,
+    ) -> Array:
+        """Move A, in place, as the layer's W moves: by Eq. 3, with g for its gradient; return it.
+
+        Where W is frozen, A stays. Its memory is in `state`, as `tau_NAME`.
+
+        ops  a tier that does it in one pass, or None
+        """
+        slots = [slot for slot in self.slots if slot.layer is layer and slot.name == "W"]
+        for slot in slots:
+            memory = state.setdefault(f"tau_{name}", 0 * A)
+            g, m = self.direction(slot, g, A, f"-{name}"), self.momentum_of(slot)
+            hyper = m, slot.decay, self.rate, slot.multiplier
+            if ops is not None and A.flags.c_contiguous and g.flags.c_contiguous:
+                ops.update([Update(slot.setting, g, A, memory, *hyper)])
+            else:
+                tau, state[f"tau_{name}"] = eq3(slot.setting, g, A, memory, m, slot.decay)
+                A += self.rate * slot.multiplier * tau
+        return A

@@ -28,6 +28,7 @@ from minibp.experiments.sweep import run_experiment
 from minibp.experiments.trial import Listener
 from minibp.feedback import RULES
 from minibp.files import folder_name
+from minibp.plugins import PLUGINS
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, get_network
 from minibp.study.protocol import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
@@ -104,6 +105,13 @@ def build_parser() -> argparse.ArgumentParser:
         const=1,
         choices=(1, 2, 3),
         help="Batch Manhattan, and which setting of Eq. 3 (Sec. 3; 1 if not given)",
+    )
+    learning.add_argument(
+        "--update",
+        nargs="+",
+        metavar="NAME",
+        help=f"{', '.join(PLUGINS)}, or my_updates.py:MyPlugin: what is made of gradients "
+        "before momentum, or of W after an update; several are applied in order",
     )
     learning.add_argument(
         "--freeze",
@@ -206,6 +214,7 @@ def condition_of(args: argparse.Namespace) -> Condition:
         "bn_affine": args.bn_affine,
         "bm": args.bm,
         "freeze": args.freeze,
+        "updates": tuple(args.update) if args.update else None,
     }
     given = {name: value for name, value in flags.items() if value is not None}
     if args.condition is None:

@@ -45,12 +45,22 @@ def test_a_worked_example_runs(section, tmp_path, monkeypatch, capsys):
     out = capsys.readouterr().out
     if "a layer" in section[:20]:
         assert out.count("all agree") == 3
-    if "a rule" in section[:20]:
+    if "coin.py" in section:
         from minibp import Condition, build_network, get_device
 
         condition = Condition.parse(f"{tmp_path / 'coin.py'}:Coin+BN")
         net = build_network("mnist", 10, condition, get_device("cpu"))
         assert {round(float(v), 6) for v in abs(net.weighted[1].V).ravel()} == {0.2, 0.8}
+    if "whose V learns" in section[:60]:
+        from minibp import Condition
+
+        rule = Condition(f"{tmp_path / 'forgetful.py'}:Forgetful(loss=0.01)").rule()
+        assert rule.loss == 0.01
+    if "an update" in section[:20]:
+        from minibp import Condition
+
+        (plugin,) = Condition.parse(f"{tmp_path / 'clipped.py'}:Clipped(most=0.1)").plugins()
+        assert plugin.most == 0.1
     if "a network" in section[:20]:
         assert "block1/conv2" in out
     if "Use what" in section[:20]:

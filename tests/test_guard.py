@@ -118,7 +118,7 @@ def test_a_rule_that_writes_to_W_is_found_where_arrays_cannot_be_protected(monke
             W *= 0.5
             return W
 
-    monkeypatch.setattr("minibp.guard._read_only", lambda array: array)  # as on a GPU
+    monkeypatch.setattr("minibp.guard.read_only", lambda array: array)  # as on a GPU
     with pytest.raises(InputError, match="rule Writes, layer 'fc': V writes to the W it is given"):
         net(Writes())
 

@@ -80,6 +80,7 @@ def do_trial(
                 keep_best(place, run, arrays, owner)
             checkpoints.save(arrays, meta | {"computed": computed})
             listener.epoch_ends(run)
+        locality = run.network.locality()
         launches, run.replay = run.launches, None  # its graphs, and their memory, end here
     record = results.run_record(
         *(trial.factor, trial.recipe.rate, str(trial.recipe.batches)),
@@ -87,6 +88,7 @@ def do_trial(
     )
     record |= {"device": device.describe(), "versions": results.versions()}
     record |= {"computed": computed, "owner": owner}
+    record["feedback"] = locality
     if launches is not None:
         record["launches"] = launches
     if run.confusion is not None:  # as of a checkpoint from before it had one

@@ -120,6 +120,8 @@ class WeightedLayer(Layer):
 
     param_names = ("W", "b")
     b = Parameter()
+    V_shape: tuple[int, ...] | None = None  # (inputs, outputs) for errors from afar; None: W's
+    far: Array | None = None  # the error from afar of the backward at hand (B, outputs)
 
     def __init__(self, W: Array, b: Array | None = None, *, name: str = ""):
         super().__init__(name)
@@ -142,7 +144,7 @@ class WeightedLayer(Layer):
 
     @W.setter
     def W(self, W: Array) -> None:
-        self._check_like_W("W", W)
+        self._check_like_W("W", W, self._W.shape)
         if self._V is self._W:
             self._V = W
         self._W = W
@@ -175,19 +177,40 @@ class WeightedLayer(Layer):
 
     @V.setter
     def V(self, V: Array) -> None:
-        self._check_like_W("V", V)
+        self._check_like_W("V", V, self.V_shape or self._W.shape)
         self._V, self._W_moved = V, False
+
+    def dX_from_afar(self) -> Array:
+        """Return the dX (of X's shape) that `far`, the error of the whole network's outputs, gives
+        in place of dN; V is then (inputs, outputs)."""
+        (X,) = self.recall("X")
+        return self.ops.linear_dX(self.far, self.V).reshape(X.shape)  # Eq. 2 from afar: dX = e Vᵀ
+
+    # For rules whose V learns, with operations that return new arrays
+
+    def N_of(self, ops: Ops, X: Array, A: Array) -> Array:
+        """Return what weights A, of W's shape, make of inputs X."""
+        raise NotImplementedError
+
+    def back(self, ops: Ops, Y: Array, A: Array) -> Array:
+        """Return what A sends back of Y, of the last X's shape."""
+        raise NotImplementedError
+
+    def hebb(self, ops: Ops, X: Array, Y: Array) -> Array:
+        """Return Σ X Y over the batch and the positions, of W's shape."""
+        raise NotImplementedError
 
     def defer_V(self, make: Callable[[Array], Array]) -> None:
         """Let V be make(W) when it is next asked for; a V that no backward uses costs nothing."""
         self._V, self._make_V, self._W_moved = None, make, False
 
-    def _check_like_W(self, name: str, array: Array) -> None:
+    def _check_like_W(self, name: str, array: Array, shape: tuple[int, ...]) -> None:
         namespace(self._W, array)
-        if array.shape != self._W.shape or array.dtype != self._W.dtype:
+        if array.shape != shape or array.dtype != self._W.dtype:
+            whose = "W's: " if shape == self._W.shape else ""
             raise InputError(
                 f"layer {self.path!r}: {name} has shape {array.shape} and dtype {array.dtype}, "
-                f"expected W's: {self._W.shape} and {self._W.dtype}."
+                f"expected {whose}{shape} and {self._W.dtype}."
             )
 
     def check_input(self, X: Array, expected: str) -> None:

@@ -3,6 +3,7 @@
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers.base import WeightedLayer
+from minibp.ops.contract import Ops
 from minibp.ops.window import Padding, check_window
 
 
@@ -41,4 +42,16 @@ class Conv2D(WeightedLayer):
             self.grads["b"] = ops.feature_sum(dN)
         if not need_dX:
             return None
+        if self.far is not None:
+            return self.dX_from_afar()
         return ops.conv2d_dX(dN, self.V, X.shape, *where)  # Eq. 2: V's only use
+
+    def N_of(self, ops: Ops, X: Array, A: Array) -> Array:
+        return ops.conv2d(X, A, None, self.stride, self.padding)
+
+    def back(self, ops: Ops, Y: Array, A: Array) -> Array:
+        (X,) = self.recall("X")
+        return ops.conv2d_dX(Y, A, X.shape, self.stride, self.padding)
+
+    def hebb(self, ops: Ops, X: Array, Y: Array) -> Array:
+        return ops.conv2d_dW(X, Y, self.W.shape[:2], self.stride, self.padding)

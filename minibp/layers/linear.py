@@ -3,6 +3,7 @@
 from minibp.device import Array
 from minibp.errors import InputError
 from minibp.layers.base import WeightedLayer
+from minibp.ops.contract import Ops
 
 
 class Linear(WeightedLayer):
@@ -38,4 +39,17 @@ class Linear(WeightedLayer):
         self.grads = {"W": self.ops.linear_dW(X, dN)}  # never V
         if self.b is not None:
             self.grads["b"] = self.ops.feature_sum(dN)
-        return self.ops.linear_dX(dN, self.V) if need_dX else None  # Eq. 2: dX = dN Vᵀ
+        if not need_dX:
+            return None
+        if self.far is not None:
+            return self.dX_from_afar()
+        return self.ops.linear_dX(dN, self.V)  # Eq. 2: dX = dN Vᵀ
+
+    def N_of(self, ops: Ops, X: Array, A: Array) -> Array:
+        return ops.linear(X, A, None)
+
+    def back(self, ops: Ops, Y: Array, A: Array) -> Array:
+        return ops.linear_dX(Y, A)
+
+    def hebb(self, ops: Ops, X: Array, Y: Array) -> Array:
+        return ops.linear_dW(X, Y)

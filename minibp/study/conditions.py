@@ -8,7 +8,8 @@ from decimal import Decimal
 from minibp import usercode
 from minibp.checks import is_number, plain
 from minibp.errors import InputError
-from minibp.feedback import FeedbackRule, get_rule, new_rule
+from minibp.feedback import FeedbackRule, get_rule, new_rule, split_name
+from minibp.plugins import PLUGINS, Plugin, new_plugin
 
 FREEZE = {"Bottom": "bottom", "Top": "top"}
 HEAD = re.compile(
@@ -29,9 +30,10 @@ class Condition:
     bn_affine  learnable BN scale and shift: "auto" (in plain BN and BN+BM alone), "on", "off"
     bm         Batch Manhattan's setting (Eq. 3): 0 is SGD
     freeze     "bottom": the last layer stays at its random start; "top": only it learns
+    updates    plug-ins of Eq. 3, by name ("Muon"), or a user's ("my_updates.py:Mine"), in order
 
     >>> Condition.parse("frSF-25+BN+BM2 Bottom")
-    Condition(feedback='frSF', p=0.25, bn=True, bn_affine='auto', bm=2, freeze='bottom')
+    Condition(feedback='frSF', p=0.25, bn=True, bn_affine='auto', bm=2, freeze='bottom', updates=())
     >>> print(Condition(feedback="BP", bn=True, bm=1))
     BN+BM
     """
@@ -42,6 +44,7 @@ class Condition:
     bn_affine: str = "auto"
     bm: int = 0
     freeze: str | None = None
+    updates: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for entry in dataclasses.fields(self):
@@ -69,6 +72,10 @@ class Condition:
         if takes_p:
             object.__setattr__(self, "p", float(self.p or 0.0))
         self.rule()  # raises if a user's class cannot be made
+        if isinstance(self.updates, str):
+            raise InputError(f"updates={self.updates!r}: expected several names, ('Muon',).")
+        object.__setattr__(self, "updates", tuple(self.updates))
+        self.plugins()
         if not self.bn or self.bn_affine == ("on" if self._affine_in_the_paper else "off"):
             object.__setattr__(self, "bn_affine", "auto")
 
@@ -85,12 +92,16 @@ class Condition:
     @property
     def files(self) -> dict[str, str]:
         """The SHA-256 of each user's file that it names, by the path as given."""
-        place = usercode.split(self.feedback)
-        return {} if place is None else {place[0]: usercode.load(place[0]).sha256}
+        places = [usercode.split(split_name(name)[0]) for name in (self.feedback, *self.updates)]
+        return {place[0]: usercode.load(place[0]).sha256 for place in places if place is not None}
 
     def rule(self, sigma: float = 0.05) -> FeedbackRule:
         """Return the feedback rule, ready to use; `sigma` is RndF's standard deviation."""
         return new_rule(self.feedback, self.p or 0.0, sigma)
+
+    def plugins(self) -> list[Plugin]:
+        """Return the plug-ins of Eq. 3, ready to use."""
+        return [new_plugin(name) for name in self.updates]
 
     @classmethod
     def parse(cls, head: str) -> "Condition":
@@ -98,13 +109,21 @@ class Condition:
 
         BN(affine) and BN(plain) override whether BN learns a scale and shift.
         """
+        given, updates = head, []
+        body, space, end = head.strip().partition(" ")
+        while _is_update(body.rpartition("+")[2]):
+            body, _, last = body.rpartition("+")
+            updates.insert(0, last)
+        if updates:
+            head = f"{body or 'SGD'}{space}{end}"
         match = HEAD.fullmatch(head.strip())
         feedback = (match["feedback"] if match else None) or ""
         leftover = "+" in feedback and ".py:" not in feedback
         if not match or not head.strip() or head.strip().startswith("+") or leftover:
             raise InputError(
-                f"cannot read condition {head!r}: expected a rule (SGD, uSF, frSF-25, …), then "
-                "+BN, +BM or +BM2, then Bottom or Top, as in 'frSF-25+BN+BM2 Bottom'."
+                f"cannot read condition {given!r}: expected a rule (SGD, uSF, frSF-25, …), then "
+                "+BN, +BM or +BM2, +Muon or another update, then Bottom or Top, as in "
+                "'frSF-25+BN+BM2 Bottom'."
             )
         name, p = feedback, None
         flips = re.fullmatch(r"(.+)-([0-9.]+(?:[eE][-+]?[0-9]+)?)", feedback)
@@ -117,6 +136,7 @@ class Condition:
             bn_affine={"affine": "on", "plain": "off", None: "auto"}[match["affine"]],
             bm=int(match["setting"] or 1) if match["bm"] else 0,
             freeze=FREEZE.get(match["freeze"]),
+            updates=tuple(updates),
         )
 
     def __str__(self) -> str:
@@ -125,7 +145,19 @@ class Condition:
         parts = [f"{self.feedback}{percent}"] if self.feedback != "BP" else []
         parts += [f"BN{affine}"] if self.bn else []
         parts += [f"BM{self.bm if self.bm > 1 else ''}"] if self.bm else []
+        parts += self.updates
         return ("+".join(parts) or "SGD") + (f" {self.freeze.capitalize()}" if self.freeze else "")
+
+
+def _is_update(name: str) -> bool:
+    """Return whether a part of a head names a plug-in of Eq. 3."""
+    if split_name(name)[0] in PLUGINS:
+        return True
+    place = usercode.split(split_name(name)[0])
+    if place is None:
+        return False
+    found = getattr(usercode.load(place[0]).module, place[1], None)
+    return isinstance(found, type) and issubclass(found, Plugin)
 
 
 def _share(percent: str, head: str) -> float:

@@ -189,7 +189,7 @@ def build_optimizer(
             multiplier *= settings.last_layer_rate if layer is last else 1.0
             setting, decay = condition.bm if signs else 0, settings.weight_decay if decays else 0.0
             slots.append(Slot(layer, name, setting, decay, multiplier))
-    return Optimizer(slots, rate, settings.momentum)
+    return Optimizer(slots, rate, settings.momentum, condition.plugins())
 
 
 def learning_layers(network: Network, condition: Condition) -> list[Layer]:

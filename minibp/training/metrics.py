@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minibp.device import Array, namespace
-from minibp.losses import softmax_cross_entropy
+from minibp.losses import one_hot, softmax_cross_entropy
 from minibp.network import Network
 from minibp.ops.norm import norm
 from minibp.ops.sign import sign
@@ -60,23 +60,18 @@ def diagnose(network: Network, X: Array, labels: Array) -> dict[str, dict[str, f
     with np.errstate(all="ignore"):  # zero and exploding gradients have no angle: NaN, then None
         N = network.forward(X, train=True)
         _, dN = softmax_cross_entropy(N, labels)
-        network.backward(dN)
+        network.backward(dN, one_hot(labels, N) / len(labels))
         # Numbers and copies only: the second backward may use the arrays of the first again.
         sizes = {row.name: None if row.dX is None else norm(row.dX) for row in network.trace()}
         kept = {layer.path: (layer.V, layer.grads["W"].copy()) for layer in network.weighted}
-        try:
-            for layer in network.weighted:
-                layer.V = layer.W
+        with network.backpropagating():
             network.backward(dN)
-        finally:
-            for layer in network.weighted:
-                layer.V = kept[layer.path][0]
         rows: dict[str, dict[str, Any]] = {}
         for layer in network.weighted:
             V, dW = kept[layer.path]
             rows[layer.path] = {
-                "sign_concordance": sign_concordance(V, layer.W),
-                "angle_V_W": angle(V, layer.W),
+                "sign_concordance": None if layer.V_shape else sign_concordance(V, layer.W),
+                "angle_V_W": None if layer.V_shape else angle(V, layer.W),
                 "angle_dW": angle(dW, layer.grads["W"]),
                 "norm_dX": sizes[layer.path],
                 "zero_share": (dW == 0).mean(),

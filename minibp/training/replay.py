@@ -96,6 +96,8 @@ class Replay:
         network = self.network
         layers = [layer for layer in network.weighted if layer not in network.unused]
         arrays: dict[tuple[str, Any], Array] = {("V", layer): layer.V for layer in layers}
+        for path, state in network.state.items():
+            arrays |= {("state", (path, name)): array for name, array in state.items()}
         return arrays | {("memory", key): m for key, m in self.optimizer.memory.items()}
 
     def _known(self) -> list[Any]:
@@ -109,6 +111,8 @@ class Replay:
         for (kind, key), array in arrays.items():
             if kind == "memory":
                 self.optimizer.memory[key] = array
+            elif kind == "state":
+                self.network.state[key[0]][key[1]] = array
             elif key.V is not array:
                 key.V = array
 
@@ -129,6 +133,8 @@ def why_not(network: Network, optimizer: Optimizer) -> str:
         return f"rule {type(rule).__name__} draws on the host after each update"
     if not (network.fused and in_one_piece(optimizer)):  # the rate would be the host's
         return "Eq. 3 and V are not one pass: a parameter is not in one piece"
+    if optimizer.plugins:
+        return "plug-ins of the update are launched piece by piece"
     if rule is not None and not rule.replayable:
         return f"rule {type(rule).__name__} does not say replayable = True"
     return ""

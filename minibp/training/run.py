@@ -9,7 +9,7 @@ import numpy as np
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError, differing
 from minibp.layers import BatchNorm, Conv2D, Flatten, GlobalAvgPool, Linear
-from minibp.losses import softmax_cross_entropy
+from minibp.losses import one_hot, softmax_cross_entropy
 from minibp.network import Network
 from minibp.one_pass import update
 from minibp.ops.contract import ResidentFeed
@@ -31,7 +31,10 @@ def train_step(
     """Do one training step, and return the batch's mean loss as a device array."""
     N = network.forward(X, train=True)
     E, dN = softmax_cross_entropy(N, labels, network.ops)
-    network.backward(dN if gradient == "mean" else dN * len(labels))
+    targets = None
+    if network.rule is not None and network.rule.error == "targets":
+        targets = one_hot(labels, N) / len(labels)
+    network.backward(dN if gradient == "mean" else dN * len(labels), targets)
     update(network, optimizer)  # optimizer.step(), then network.refresh_feedback()
     return E
 
@@ -181,11 +184,19 @@ class Run:
                 arrays[f"feedback/{path}/{name}"] = to_host(array)
         for key, array in self.optimizer.memory.items():
             arrays[f"momentum/{key}"] = to_host(array)
+        for key, state in self.optimizer.states.items():
+            for name, array in state.items():
+                arrays[f"update/{key}/{name}"] = to_host(array)
+        if self.network.rule is not None and self.network.rule.after is not None:
+            for path, V in self.network.made_V.items():
+                for name, array in ({"V": V} | self.network.state[path]).items():
+                    arrays[f"state/{path}/{name}"] = to_host(array)
         meta = {
             "updates": self.network.updates,
             "history": list(self.history),
             "diverged_epoch": self.diverged_epoch,
             "confusion": self.confusion,
+            "read": sorted(self.network.read),
         }
         return arrays, meta
 
@@ -204,12 +215,33 @@ class Run:
                 self.optimizer.memory[key][...] = self.device.asarray(host)
         self.network.updates = meta["updates"]
         put_weights(self.network, arrays)  # V follows, of what was drawn
+        layers = {layer.path: layer for layer in self.network.weighted}
+        for place, host in arrays.items():
+            if place.startswith("update/"):
+                key, _, name = place.removeprefix("update/").rpartition("/")
+                if place.startswith("update/first/"):
+                    key, name = "first", place.removeprefix("update/first/")
+                self.optimizer.states.setdefault(key, {})[name] = self.device.asarray(host).copy()
+            if place.startswith("state/"):
+                path, _, name = place.removeprefix("state/").rpartition("/")
+                array = self.device.asarray(host).copy()
+                if name == "V":
+                    layers[path].V = self.network.made_V[path] = array
+                else:
+                    self.network.state[path][name] = array
         self.history, self.diverged_epoch = list(meta["history"]), meta["diverged_epoch"]
+        self.network.read |= set(meta.get("read", []))
         self.confusion = meta.get("confusion")  # which older checkpoints have not
 
     def _check_state(self, arrays: dict[str, np.ndarray]) -> None:
         shapes = [
-            {name: array.shape for name, array in found.items() if not name.startswith("moments/")}
+            {
+                name: array.shape
+                for name, array in found.items()
+                if not name.startswith(
+                    ("moments/", "state/", "update/")
+                )  # which there are after an epoch
+            }
             for found in (arrays, self.state()[0])
         ]
         changes = differing(*shapes)

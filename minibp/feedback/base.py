@@ -1,23 +1,26 @@
-"""The feedback rules of Section 2: each maps W, and what it draws at random, to V.
+"""A feedback rule: how V is made, how it follows, and which error it sends.
 
 A rule is one class. It knows neither layer kinds, devices nor optimizers; `Network` asks it for V
-after each update of W. To add one, write a class like these in a file of your own and run
-`python scripts/train.py --feedback my_rules.py:MyRule`.
+after each update of W. To add one, write a class like those of this folder in a file of your own
+and run `python scripts/train.py --feedback my_rules.py:MyRule`.
 """
 
 import inspect
 import math
+import re
 from collections.abc import Callable
+from typing import Any
 
 from minibp import usercode
 from minibp.device import Array
 from minibp.errors import InputError, unknown
-from minibp.ops.sign import sign
-from minibp.ops.update import CONSTANT, FLIPPED, KEEP, MAGNITUDE, Formula
+from minibp.feedback.synapses import Synapses
+from minibp.ops.update import Formula
 from minibp.rng import Draws
 
 RULES: dict[str, type["FeedbackRule"]] = {}
 REDRAW = ("once", "batch")
+ERRORS = ("own", "output", "sign", "targets")
 
 
 def rule(name: str) -> Callable[[type["FeedbackRule"]], type["FeedbackRule"]]:
@@ -31,11 +34,25 @@ def rule(name: str) -> Callable[[type["FeedbackRule"]], type["FeedbackRule"]]:
     return register
 
 
+def check_share(rule: "FeedbackRule", name: str = "share") -> None:
+    """Raise InputError unless a parameter is a number from 0 to 1."""
+    value = getattr(rule, name)
+    if not 0 <= value <= 1:
+        raise InputError(f"rule {rule.name}: {name}={value}: expected a number from 0 to 1.")
+
+
 class FeedbackRule:
     """How V follows from W. Override `V`, and `draw` if the rule needs random arrays.
 
     A rule is pure: V depends on nothing but V's arguments, and changes none of them. On a CPU they
     cannot be written to; a GPU cannot protect its arrays.
+
+    A V that learns is a state: it begins as `V` says, and follows `after` after each update of W.
+    `after` has to be pure in the same way: it returns V from what it is given, `here`.
+
+    `error` is what Eq. 2 sends through V: a layer's "own" dN, or from afar, to every layer alike,
+    the "output"'s dN, its "sign", or the "targets". V then has the shape (inputs of the layer,
+    outputs of the network), which `draw` is given.
 
     Raises InputError for a class attribute with a value that it cannot have.
     """
@@ -44,12 +61,17 @@ class FeedbackRule:
     takes_p = False  # whether the rule has a flip probability
     redraw = "once"  # "batch": draw anew after each update of W
     replayable = False  # True in a class itself: a GPU may do V's operations again as a graph
+    error = "own"
+    parameters: tuple[str, ...] = ()  # attributes that a name can set: "WM(share=0.05)"
+    after: Callable[[Any, Synapses], Array] | None = None  # after(self, here): the next V
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)
         cls.replayable = vars(cls).get("replayable", False)  # said of one class, not of those below
         says = next(base for base in cls.__mro__ if "formula" in vars(base))
-        if any(getattr(cls, name) is not getattr(says, name, None) for name in ("V", "draw")):
+        if any(
+            getattr(cls, name) is not getattr(says, name, None) for name in ("V", "draw", "after")
+        ):
             # What is inherited says how another V is made.
             cls.formula = FeedbackRule.formula  # type: ignore[method-assign]
         check_attributes(cls)
@@ -57,8 +79,11 @@ class FeedbackRule:
     def __init__(self, p: float = 0.0, sigma: float = 0.05):
         self.p, self.sigma = p, sigma
 
+    def check(self) -> None:
+        """Raise InputError for a parameter that the rule cannot have."""
+
     def draw(self, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
-        """Return the random arrays of one layer, by name, each of W's shape."""
+        """Return the random arrays of one layer, by name, each of V's shape."""
         return {}
 
     def V(self, W: Array, **drawn: Array) -> Array:
@@ -80,90 +105,17 @@ EXPECTED_V = "expected a method V(self, W, ...) that returns an array of W's sha
 def check_attributes(rule: "FeedbackRule | type[FeedbackRule]") -> None:
     """Raise InputError if an attribute of a rule, or of its class, cannot have its value."""
     cls = rule if isinstance(rule, type) else type(rule)
-    choices = {"redraw": REDRAW, "takes_p": (True, False), "replayable": (True, False)}
+    choices: dict[str, tuple] = {"redraw": REDRAW, "error": ERRORS}
+    choices |= dict.fromkeys(("takes_p", "replayable"), (True, False))
     for name, allowed in choices.items():
         value = getattr(rule, name)
         if not any(type(value) is type(one) and value == one for one in allowed):
             words = " or ".join(map(repr, allowed))
             raise InputError(f"rule {cls.__name__}: {name} = {value!r}: expected {words}.")
-
-
-@rule("BP")
-class Symmetric(FeedbackRule):
-    """V = W: backpropagation."""
-
-    replayable = True
-
-    def V(self, W: Array) -> Array:
-        return W
-
-
-@rule("uSF")
-class Uniform(FeedbackRule):
-    """V = sign(W) (Sec. 2, item 1)."""
-
-    replayable = True
-
-    def V(self, W: Array) -> Array:
-        return sign(W)
-
-    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
-        return Formula(CONSTANT, c=1.0)
-
-
-@rule("NuSF")
-class NormalizedUniform(FeedbackRule):
-    """V = sign(W) / number of inputs of the filter (Sec. 5, Experiment A)."""
-
-    replayable = True
-
-    def V(self, W: Array) -> Array:
-        return sign(W) / math.prod(W.shape[:-1])
-
-    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
-        return Formula(CONSTANT, c=1 / math.prod(shape[:-1]))
-
-
-@rule("frSF")
-class FixedRandomMagnitude(FeedbackRule):
-    """V = M ∘ sign(W) ∘ S_p, M ~ U[0, 1) and S_p drawn once (Sec. 2, items 3 and 5)."""
-
-    takes_p = replayable = True
-
-    def draw(self, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
-        drawn = {"M": rng.uniform(shape)}
-        return drawn | {"S": rng.signs(shape, self.p)} if self.p else drawn
-
-    def V(self, W: Array, M: Array, S: Array | int = 1) -> Array:
-        return M * sign(W) * S
-
-    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
-        M, S = drawn["M"], drawn.get("S")
-        kind = MAGNITUDE if S is None else FLIPPED
-        return Formula(kind, M=M, S=S, p=self.p, draws=self.redraw == "batch")
-
-
-@rule("brSF")
-class BatchwiseRandomMagnitude(FixedRandomMagnitude):
-    """The same, M and S_p redrawn after each update of W (Sec. 2, items 2 and 4)."""
-
-    redraw, replayable = "batch", True
-
-
-@rule("RndF")
-class FixedRandom(FeedbackRule):
-    """V ~ N(0, σ²), σ = 0.05, drawn once (Sec. 2, item 6)."""
-
-    replayable = True
-
-    def draw(self, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
-        return {"R": rng.normal(shape, self.sigma)}
-
-    def V(self, W: Array, R: Array) -> Array:
-        return R
-
-    def formula(self, shape: tuple[int, ...], drawn: dict[str, Array]) -> Formula:
-        return Formula(KEEP)
+    if cls.after is not None and cls.redraw == "batch":
+        raise InputError(
+            f"rule {cls.__name__}: a V that learns is not drawn anew: leave out redraw = 'batch'."
+        )
 
 
 def get_rule(name: str) -> type[FeedbackRule]:
@@ -171,6 +123,42 @@ def get_rule(name: str) -> type[FeedbackRule]:
 
     Raises InputError for an unknown name, a file that cannot be loaded, or no such rule in it.
     """
+    name, given = split_name(name)
+    found = _get_rule(name)
+    for parameter in given:
+        if parameter not in found.parameters:
+            known = ", ".join(found.parameters) or "none"
+            raise InputError(f"rule {name!r} has no parameter {parameter!r}: it has {known}.")
+    return found
+
+
+def split_name(name: str) -> tuple[str, dict[str, float]]:
+    """Return a rule's name without its parameters, and these.
+
+    Raises InputError for parameters that are no finite numbers.
+
+    >>> split_name("WM(share=0.05)"), split_name("frSF")
+    (('WM', {'share': 0.05}), ('frSF', {}))
+    """
+    match = re.fullmatch(r"(.+?)\(([^()]*=[^()]*)\)", name)
+    if match is None:
+        return name, {}
+    given = {}
+    for pair in match[2].split(","):
+        key, _, text = pair.partition("=")
+        try:
+            value = float(text)
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value):
+            raise InputError(
+                f"rule {name!r}: {pair!r}: expected NAME=NUMBER, as in WM(share=0.05)."
+            )
+        given[key.strip()] = int(value) if value == int(value) else value
+    return match[1], given
+
+
+def _get_rule(name: str) -> type[FeedbackRule]:
     if name in RULES:
         return RULES[name]
     place = usercode.split(name)
@@ -203,4 +191,8 @@ def new_rule(name: str, p: float = 0.0, sigma: float = 0.05) -> FeedbackRule:
             "the class."
         ) from error
     with usercode.named(f"rule {name}"):
-        return cls(p=p, sigma=sigma)
+        made = cls(p=p, sigma=sigma)
+        for parameter, value in split_name(name)[1].items():
+            setattr(made, parameter, value)
+        made.check()
+    return made

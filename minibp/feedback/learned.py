@@ -1,0 +1,117 @@
+"""Rules whose V learns, from what is at its synapses."""
+
+from minibp.device import Array
+from minibp.feedback.base import check_share, rule
+from minibp.feedback.paper import FixedRandom
+from minibp.feedback.synapses import Synapses
+from minibp.rng import Draws
+
+
+@rule("KP")
+class KolenPollack(FixedRandom):
+    """V moves as W does: by Eq. 3, with dW for its gradient, too. So V − W decays.
+
+    Kolen & Pollack (1994); Akrout et al. (2019), Eqs. 16 and 17.
+    """
+
+    replayable = True
+
+    def after(self, here: Synapses) -> Array:
+        return here.move(here.V, here.dW)
+
+
+@rule("WM")
+class WeightMirror(FixedRandom):
+    """V ← (1 − λ) V + λ M, M = Σ x N(x) / n: noise x ~ N(0, 1) at the inputs, and what W makes of
+    it, over the batch and the n positions of N; without padding its mean is W. λ = 0.02.
+
+    Akrout et al. (2019), Eq. 7.
+    """
+
+    share = 0.02  # λ
+    parameters = ("share",)
+
+    def check(self) -> None:
+        check_share(self)
+
+    def after(self, here: Synapses) -> Array:
+        x = here.rng.normal(here.X.shape)
+        y = here.N(x)
+        mirrored = here.hebb(x, y) * (y.shape[-1] / y.size)
+        return here.V + self.share * (mirrored - here.V)
+
+
+@rule("SA")
+class SymmetricAlignment(FixedRandom):
+    """V ← V + λ (W − V): downhill on ½‖V‖² − tr(VᵀW), λ = 0.02. It transports weights.
+
+    Kunin et al. (2020), Sec. 3.1.
+    """
+
+    replayable = True
+
+    share = 0.02  # λ
+    parameters = ("share",)
+
+    def check(self) -> None:
+        check_share(self)
+
+    def after(self, here: Synapses) -> Array:
+        return here.V + self.share * (here.W - here.V)
+
+
+@rule("AA")
+class ActivationAlignment(FixedRandom):
+    """V by Eq. 3, downhill on ½‖X V‖² − tr(X V · N(X)), over the batch: activations amplify V, and
+    keep it sparse.
+
+    Kunin et al. (2020), Sec. 3.2.
+    """
+
+    replayable = True
+
+    def after(self, here: Synapses) -> Array:
+        X = here.X
+        return here.move(here.V, here.hebb(X, here.N(X, here.V) - here.N(X)) * _share(X))
+
+
+@rule("IA")
+class InformationAlignment(FixedRandom):
+    """V by Eq. 3, downhill on ½‖N Vᵀ‖² − tr(X V · N), N = N(X): V learns to send N back to X.
+
+    Kunin et al. (2020), Sec. 3.2.
+    """
+
+    replayable = True
+
+    def after(self, here: Synapses) -> Array:
+        N = here.N(here.X)
+        return here.move(here.V, here.hebb(here.back(N) - here.X, N) * _share(here.X))
+
+
+@rule("PFA")
+class ProductFeedback(FixedRandom):
+    """V = R Bᵀ, B fixed: R moves by Eq. 3 with dW B for its gradient, as if its outputs were the
+    errors that B sends.
+
+    Li & Benna (2024).
+    """
+
+    replayable = True
+
+    def draw(self, shape: tuple[int, ...], rng: Draws) -> dict[str, Array]:
+        J = shape[-1]
+        return {"B": rng.normal((J, J), J**-0.5), "R": rng.normal(shape, self.sigma)}
+
+    def V(self, W: Array, B: Array, R: Array) -> Array:
+        return R @ B.T
+
+    def after(self, here: Synapses) -> Array:
+        B = here.drawn["B"]
+        R = here.state.setdefault("R", here.drawn["R"].copy())
+        return here.move(R, here.dW @ B, "R") @ B.T
+
+
+def _share(X: Array) -> float:
+    """Return 1 over the number of samples and positions."""
+    return X.shape[-1] / X.size
