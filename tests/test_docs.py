@@ -63,6 +63,8 @@ def test_a_worked_example_runs(section, tmp_path, monkeypatch, capsys):
         assert plugin.most == 0.1
     if "a network" in section[:20]:
         assert "block1/conv2" in out
+    if "Use what" in section[:20]:
+        assert out.splitlines()[-1] == "True"
     if "a data set" in section[:20]:
         assert float(out) < 50  # of three classes
     if "a condition" in section[:20]:

@@ -9,6 +9,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from minibp.experiments.results import best_rate
 from minibp.study import paper
 from minibp.study.claims import judge
 from minibp.study.tables import cells, condition_of, datasets_of, render
@@ -65,7 +66,7 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Return what the page's script needs of each run."""
     rows = []
     for record in records:
-        winner = min(record["rates"], key=lambda rate: rate["best_error"], default=None)
+        winner = best_rate(record)
         for rate in record["rates"]:
             history = rate["history"]
             layers = list(history[0]["layers"])
@@ -80,6 +81,7 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "epoch": rate["best_epoch"],
                     "diverged": rate["diverged_epoch"],
                     "won": rate is winner and record["finished"],
+                    "confusion": rate.get("confusion") if rate is winner else None,
                     "gradients": _gradients(rate),
                     "loss": [_short(epoch["loss"]) for epoch in history],
                     "error": [_short(epoch["error"]) for epoch in history],

@@ -1,5 +1,6 @@
 """A trained network, from a run's folder alone: `load`."""
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from minibp.experiments.kept import DECIDES, PREPARATION, WEIGHTS, read_preparat
 from minibp.files import read_json
 from minibp.network import Network
 from minibp.study.networks import input_shape
-from minibp.study.recipe import recipe_of
+from minibp.study.recipe import PaperRecipe, recipe_of
 from minibp.training import checkpoint
 from minibp.training.data import check_inputs, pixels_like
 from minibp.training.feed import feeds
@@ -113,14 +114,22 @@ def load(
         raise DamagedFileError(
             f"{error} train.py with --resume and the same --out writes it anew."
         ) from error
-    recipe, data = recipe or recipe_of(record), record["data"]
+    device, data = device or get_device("cpu"), record["data"]
+    recipe = recipe or _on(device, recipe_of(record))
     # Older records have no shape; theirs is that of a network of Table 1.
     shape = tuple(data.get("shape") or input_shape(record["settings"]["network"]))
-    network = recipe.network(device or get_device("cpu"), shape, data["classes"])
+    network = recipe.network(device, shape, data["classes"])
     network.fuse()
     put_weights(network, arrays)
     names = data["class_names"] or map(str, range(data["classes"]))
     return Trained(network, prepare, tuple(names), record, rate, epoch, shape)
+
+
+def _on(device: Device, recipe: PaperRecipe) -> PaperRecipe:
+    """Return the recipe for a device: where there is no TF32, float32 takes its place."""
+    if recipe.settings.matmul == "float32" or (device.compiles and device.kernels != "plain"):
+        return recipe
+    return dataclasses.replace(recipe, settings=recipe.settings.replace(matmul="float32"))
 
 
 def _found(folder: Path, weights: str) -> tuple[dict[str, Any], dict[str, Any], Path]:

@@ -51,6 +51,13 @@ def test_every_run_is_in_it_with_where_it_is_from(page):
         assert len(run["error"]) == len(run["loss"]) > 0
         assert len(run["sha256"]) == 64
         assert {"minibp", "numpy"} <= run["versions"].keys()
+        if run["won"]:
+            samples = sum(count for _, _, count in run["confusion"])
+            right = sum(count for true, found, count in run["confusion"] if true == found)
+            assert samples == run["data"]["test"]
+            assert 100 * (samples - right) / samples == run["best"]
+        else:
+            assert run["confusion"] is None
         for lines in run["diagnostics"].values():
             assert len(lines) == len(run["layers"])
     assert "A &amp; B" in page
@@ -103,11 +110,12 @@ const both = column(1);
 $("condition").value = ""; $("won").checked = true; $("won").dispatchEvent(new Event("change"));
 const won = column(8);
 $("runs").tBodies[0].rows[0].click();
+const matrix = [...$("classes").querySelectorAll("tr")].map(row => row.cells.length);
 $("won").checked = false;
 document.querySelector('#tables td[data-condition="uSF+BM"]').click();
 const led = [column(1), $("dataset").value === column(0)[0], $("which").textContent];
 $("dataset").value = $("dataset").options[1].value; $("dataset").dispatchEvent(new Event("change"));
-say({led, all, turned, one, both, won, pictures: $("pictures").children.length,
+say({led, matrix, all, turned, one, both, won, pictures: $("pictures").children.length,
      claims: [...$("claims").tBodies[0].rows].filter(row => !row.hidden).length,
      rows: $("claims").tBodies[0].rows.length, provenance: $("provenance").textContent.length,
      wide: overflow(document)});
@@ -122,6 +130,7 @@ say({led, all, turned, one, both, won, pictures: $("pictures").children.length,
     assert seen["both"] == ["frSF+BN+BM"] * 2
     assert seen["won"] == ["yes"] * 3
     assert seen["pictures"] == 7
+    assert seen["matrix"] in ([5] * 4, [6] * 5)  # three or four classes, a name and the error
     assert seen["led"][:2] == [["uSF+BM"] * 4, True]
     assert seen["led"][2].startswith("uSF+BM on ")
     assert seen["rows"] == 2 * seen["claims"] + 1 > 1  # and one of all data sets

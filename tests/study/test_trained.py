@@ -137,6 +137,24 @@ def test_a_users_rule_must_be_that_of_the_run(tmp_path, monkeypatch):
         minibp.load("run")
 
 
+def test_a_users_network(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    text = "def small(net, classes):\n    net.conv(5, 4, stride=4)\n    net.output(classes)\n"
+    (tmp_path / "net.py").write_text(text)
+    data, record = train(tmp_path / "run", "uSF+BN", network="net.py:small")
+    assert error(minibp.load("run", device=device()), data) == record["best_error"]
+    (tmp_path / "net.py").write_text(text.replace("5, 4", "5, 6"))
+    with pytest.raises(InputError, match=r"net\.py has changed since the run"):
+        minibp.load("run")
+
+
+def test_a_run_with_tf32_is_used_on_a_cpu(copy, finished):
+    record = read_json(copy / "run.json")
+    record["settings"]["matmul"] = "tf32"
+    write_json(copy / "run.json", record)
+    assert error(minibp.load(copy, device=device()), finished[1]) == record["best_error"]
+
+
 def test_a_recipe_of_ones_own(finished, monkeypatch):
     folder, data, record = finished
     own = experiment("frSF+BN+BM", MNIST, "mnist").recipe
