@@ -1,7 +1,7 @@
 """A network: layers in order, and the feedback rule that joins each W to its V."""
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 from minibp import guard
@@ -134,18 +134,14 @@ class Network:
     @contextlib.contextmanager
     def backpropagating(self) -> Iterator[None]:
         """Have V = W and each layer's own error within the block, whatever the rule."""
-        kept = [(layer, layer.V, layer.V_shape) for layer in self.weighted]
         afar, self.afar = self.afar, False
         try:
-            for layer in self.weighted:
-                layer.V_shape = None
-                layer.V = layer.W
-            yield
+            with contextlib.ExitStack() as stack:
+                for layer in self.weighted:
+                    stack.enter_context(layer.backpropagating())
+                yield
         finally:
             self.afar = afar
-            for layer, V, shape in kept:
-                layer.V_shape = shape
-                layer.V = V
 
     def fuse(self) -> None:
         """Let a compiled tier run layers as one where it can; on the plain one it changes nothing.
@@ -168,8 +164,9 @@ class Network:
             for layer in self.weighted:
                 if layer in self.unused:
                     layer.V = layer.V  # it stays: no backward uses it
-                elif layer.path not in self.symmetric:
-                    layer.V = guard.after(self.rule, layer.path, self._synapses(layer, optimizer))
+                elif self.learns_V(layer):
+                    here = self.synapses(layer, self._moves(layer, optimizer))
+                    layer.V = guard.after(self.rule, layer.path, here)
                     self.made_V[layer.path] = layer.V
             return
         if self.rule is not None and self.rule.redraw == "batch":
@@ -270,9 +267,26 @@ class Network:
             )
         return targets
 
-    def _synapses(self, layer: WeightedLayer, optimizer: Optimizer | None) -> Synapses:
-        """Return what a V that learns may use after the update that was just made."""
-        ops, state = self.ops, self.state[layer.path]
+    def learns_V(self, layer: WeightedLayer) -> bool:
+        """Return whether the rule's `after` moves a layer's V: a state, which a backward uses."""
+        learned = self.rule is not None and self.rule.after is not None
+        return learned and layer not in self.unused and layer.path not in self.symmetric
+
+    def synapses(
+        self,
+        layer: WeightedLayer,
+        move: Callable[[Array, Array, str], Array],
+        *,
+        read: set[str] | None = None,
+        state: dict[str, Array] | None = None,
+    ) -> Synapses:
+        """Return what a V that learns may use after an update: what is at a layer's synapses.
+
+        move   Synapses.move, a function of A, its gradient g and its name
+        read   takes the names of what is read, in the place of the network's own set
+        state  the rule's arrays, in the place of the network's own
+        """
+        ops = self.ops
         (X,) = layer.recall("X")
 
         def hebb(x: Array, y: Array) -> Array:
@@ -280,30 +294,36 @@ class Network:
                 return layer.hebb(ops, x, y)
             return ops.linear_dW(x.reshape(len(x), -1), y)
 
-        def move(A: Array, g: Array, name: str = "V") -> Array:
-            if optimizer is None:
-                raise InputError(
-                    "V moves by Eq. 3: expected network.refresh_feedback(optimizer), with the "
-                    "optimizer that moves W."
-                )
-            return optimizer.follow(layer, A, g, state, name, ops if self.fused else None)
-
         return Synapses(
-            self.read,
+            self.read if read is None else read,
             W=guard.read_only(layer.W),
             V=layer.V,
             X=X,
             dW=layer.grads["W"],
             e=layer.far,
-            state=state,
+            state=self.state[layer.path] if state is None else state,
             step=self.updates,
             drawn=self.drawn[layer.path],
             rng=self._stream(layer.path).at(self.updates),
             N=lambda x, A=None: layer.N_of(ops, x, layer.W if A is None else A),
             back=lambda y, A=None: layer.back(ops, y, layer.V if A is None else A),
             hebb=hebb,
-            move=move,
+            move=lambda A, g, name="V": move(A, g, name),
         )
+
+    def _moves(self, layer: WeightedLayer, optimizer: Optimizer | None) -> Callable[..., Array]:
+        """Return the `move` of a layer's synapses: by Eq. 3, with the numbers of its W."""
+
+        def move(A: Array, g: Array, name: str) -> Array:
+            if optimizer is None:
+                raise InputError(
+                    "V moves by Eq. 3: expected network.refresh_feedback(optimizer), with the "
+                    "optimizer that moves W."
+                )
+            ops = self.ops if self.fused else None
+            return optimizer.follow(layer, A, g, self.state[layer.path], name, ops)
+
+        return move
 
     def _stream(self, path: str) -> Stream:
         return self.streams[f"feedback/{path}"]

@@ -47,3 +47,7 @@ class DirectKolenPollack(DirectFeedback):
 
     def after(self, here: Synapses) -> Array:
         return here.move(here.V, here.hebb(here.X, here.e))
+
+    def energy(self, here: Synapses, V: Array) -> Array:
+        X = here.X
+        return ((X.reshape(len(X), -1) @ V) * here.e).sum()

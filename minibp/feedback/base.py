@@ -48,7 +48,9 @@ class FeedbackRule:
     cannot be written to; a GPU cannot protect its arrays.
 
     A V that learns is a state: it begins as `V` says, and follows `after` after each update of W.
-    `after` has to be pure in the same way: it returns V from what it is given, `here`.
+    `after` has to be pure in the same way: it returns V from what it is given, `here`. It may state
+    the local `energy(here, V)` (Kunin et al., 2020) on which its step goes down: with W − g in Eq.
+    3's place, after(here) = V − ∂energy/∂V. Gradient checks then compare the two.
 
     `error` is what Eq. 2 sends through V: a layer's "own" dN, or from afar, to every layer alike,
     the "output"'s dN, its "sign", or the "targets". V then has the shape (inputs of the layer,
@@ -64,6 +66,7 @@ class FeedbackRule:
     error = "own"
     parameters: tuple[str, ...] = ()  # attributes that a name can set: "WM(share=0.05)"
     after: Callable[[Any, Synapses], Array] | None = None  # after(self, here): the next V
+    energy: Callable[[Any, Synapses, Array], Array] | None = None  # energy(self, here, V): a number
 
     def __init_subclass__(cls, **options: object) -> None:
         super().__init_subclass__(**options)

@@ -19,6 +19,9 @@ class KolenPollack(FixedRandom):
     def after(self, here: Synapses) -> Array:
         return here.move(here.V, here.dW)
 
+    def energy(self, here: Synapses, V: Array) -> Array:
+        return (V * here.dW).sum()
+
 
 @rule("WM")
 class WeightMirror(FixedRandom):
@@ -40,6 +43,12 @@ class WeightMirror(FixedRandom):
         mirrored = here.hebb(x, y) * (y.shape[-1] / y.size)
         return here.V + self.share * (mirrored - here.V)
 
+    def energy(self, here: Synapses, V: Array) -> Array:
+        x = here.rng.normal(here.X.shape)
+        y = here.N(x)
+        like = (here.N(x, V) * y).sum() * (y.shape[-1] / y.size)  # what V and W make of the noise
+        return self.share * ((V * V).sum() / 2 - like)
+
 
 @rule("SA")
 class SymmetricAlignment(FixedRandom):
@@ -59,6 +68,9 @@ class SymmetricAlignment(FixedRandom):
     def after(self, here: Synapses) -> Array:
         return here.V + self.share * (here.W - here.V)
 
+    def energy(self, here: Synapses, V: Array) -> Array:
+        return self.share * ((V * V).sum() / 2 - (V * here.W).sum())
+
 
 @rule("AA")
 class ActivationAlignment(FixedRandom):
@@ -74,6 +86,10 @@ class ActivationAlignment(FixedRandom):
         X = here.X
         return here.move(here.V, here.hebb(X, here.N(X, here.V) - here.N(X)) * _share(X))
 
+    def energy(self, here: Synapses, V: Array) -> Array:
+        XV, N = here.N(here.X, V), here.N(here.X)
+        return _share(here.X) * ((XV * XV).sum() / 2 - (XV * N).sum())
+
 
 @rule("IA")
 class InformationAlignment(FixedRandom):
@@ -87,6 +103,11 @@ class InformationAlignment(FixedRandom):
     def after(self, here: Synapses) -> Array:
         N = here.N(here.X)
         return here.move(here.V, here.hebb(here.back(N) - here.X, N) * _share(here.X))
+
+    def energy(self, here: Synapses, V: Array) -> Array:
+        N = here.N(here.X)
+        back, XV = here.back(N, V), here.N(here.X, V)
+        return _share(here.X) * ((back * back).sum() / 2 - (XV * N).sum())
 
 
 @rule("PFA")
@@ -110,6 +131,10 @@ class ProductFeedback(FixedRandom):
         B = here.drawn["B"]
         R = here.state.setdefault("R", here.drawn["R"].copy())
         return here.move(R, here.dW @ B, "R") @ B.T
+
+    def energy(self, here: Synapses, V: Array) -> Array:
+        B = here.drawn["B"]
+        return (V * (here.dW @ B @ B.T)).sum()
 
 
 def _share(X: Array) -> float:

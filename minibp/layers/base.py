@@ -168,6 +168,18 @@ class WeightedLayer(Layer):
         finally:
             self._W = kept
 
+    @contextlib.contextmanager
+    def backpropagating(self) -> Iterator[None]:
+        """Have V = W, and the layer's own error for Eq. 2, within the block."""
+        V, shape, far = self.V, self.V_shape, self.far
+        self.V_shape, self.far = None, None
+        self.V = self.W
+        try:
+            yield
+        finally:
+            self.V_shape, self.far = shape, far
+            self.V = V
+
     @property
     def V(self) -> Array:
         """The feedback weights: V_ij takes the error from output j back to input i."""

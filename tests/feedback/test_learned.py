@@ -128,7 +128,7 @@ def test_a_step_goes_down_on_the_energy(rule, layer):
     optimizer = optimizer_of(net)
     backward(net, X, labels)
     layer = net.weighted[layer]
-    here, V = net._synapses(layer, optimizer), layer.V.copy()
+    here, V = net.synapses(layer, net._moves(layer, optimizer)), layer.V.copy()
     share = net.rule.share if rule == "SA" else optimizer.rate
     step = (net.rule.after(here) - V) / share
     rng, eps = np.random.default_rng(1), 1e-5
@@ -169,7 +169,7 @@ def test_a_mirror_sees_W():
     seen = 0 * layer.W
     for step in range(400):
         net.updates = step + 1
-        here = net._synapses(layer, None)
+        here = net.synapses(layer, net._moves(layer, None))
         x = here.rng.normal(here.X.shape)
         y = here.N(x)
         seen += here.hebb(x, y) * (y.shape[-1] / y.size) / 400
