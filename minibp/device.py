@@ -300,6 +300,15 @@ def namespace(*arrays: Array) -> ModuleType:
     return found
 
 
+def is_array(value: object) -> bool:
+    """Return whether a value is an array, of whatever device."""
+    try:
+        namespace(value)
+    except DeviceError:
+        return False
+    return True
+
+
 def check_dtype(name: str) -> str:
     """Return the name of a floating-point type the engine computes in, or raise InputError."""
     if name not in DTYPES:

@@ -4,14 +4,17 @@
 
 - grads (dW, db, …) with central differences of the layer's, or the network's, own forward;
 - dX with central differences of *the same operation with V in W's place*: Eq. 2 is the exact
-  derivative of that, whether V is W or not;
+  derivative of that, whether V is W or not; with an error e from afar, of Σ (X V) e;
 - grads with themselves for another V: they must not change by a bit;
+- the step of a V that learns, with W − g in Eq. 3's place, with central differences of the energy
+  that its rule states;
 - X and dY with themselves: a layer must not write to what it is given.
 
 A network with V ≠ W has no loss of which its backward were the gradient. Its layers are checked one
 by one, each on its real input and the real error that arrives (before a kink the input is jittered,
 so that equal values are parted). The same holds for a layer that holds layers: those are checked
-one by one, and then it is checked as a whole, for the time being with V = W inside.
+one by one, and then it is checked as a whole, for the time being with V = W inside and each
+layer's own error.
 
 Elements that are at a kink, a ReLU's exact 0 or a tie, have no derivative: they are left out, and
 counted in the report.
@@ -21,12 +24,14 @@ import contextlib
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 
+from minibp import guard
 from minibp.device import Array, Device, get_device, namespace
 from minibp.differences import DTYPE, Probe, Row, size_of
 from minibp.errors import InputError
+from minibp.feedback import FeedbackRule, Synapses
 from minibp.layers import Layer, WeightedLayer
 from minibp.layers.tree import walk
-from minibp.losses import softmax_cross_entropy
+from minibp.losses import one_hot, softmax_cross_entropy
 from minibp.network import Network
 from minibp.ops.norm import norm
 from minibp.rng import Streams
@@ -172,6 +177,34 @@ def _kinks(layers: Iterable[Layer]) -> list[Array]:
     return [d.copy() for layer in layers if (d := layer.kinks()) is not None]
 
 
+def _check_energies(probe: Probe, network: Network) -> list[Row]:
+    """Check each V that learns, after a backward: its step by the energy that its rule states."""
+    rule = network.rule
+    if rule is None or rule.energy is None:
+        return []
+    return [
+        _check_energy(probe, network, rule, layer)
+        for layer in network.weighted
+        if network.learns_V(layer)
+    ]
+
+
+def _check_energy(probe: Probe, network: Network, rule: FeedbackRule, layer: WeightedLayer) -> Row:
+    V = layer.V.copy()
+
+    def here() -> Synapses:
+        # Anew for each call, so that the noise is the same, and what the rule keeps is forgotten.
+        state = {name: array.copy() for name, array in network.state[layer.path].items()}
+        return network.synapses(layer, lambda A, g, name: A - g, read=set(), state=state)
+
+    def E() -> tuple[float, float]:
+        value = probe.number(guard.energy(rule, layer.path, here(), V))
+        return value, abs(value)
+
+    step = V - guard.after(rule, layer.path, here())
+    return probe.compare(layer.path, "V", E, list, V, step)
+
+
 @dataclass
 class _Pass:
     """What a layer was given in a forward and a backward."""
@@ -209,16 +242,13 @@ def _watched(layers: Iterable[Layer]) -> Iterator[dict[Layer, _Pass]]:
 
 
 @contextlib.contextmanager
-def _V_is_W(layers: list[Layer]) -> Iterator[None]:
-    """Let every V be W within the block."""
-    kept = [(layer, layer.V) for layer in layers if isinstance(layer, WeightedLayer)]
-    try:
-        for layer, _ in kept:
-            layer.V = layer.W
+def _backpropagating(layers: list[Layer]) -> Iterator[None]:
+    """Have V = W and each layer's own error within the block."""
+    with contextlib.ExitStack() as stack:
+        for layer in layers:
+            if isinstance(layer, WeightedLayer):
+                stack.enter_context(layer.backpropagating())
         yield
-    finally:
-        for layer, V in kept:
-            layer.V = V
 
 
 def _check_each(probe: Probe, layers: dict[str, Layer], passes: dict[Layer, _Pass]) -> list[Row]:
@@ -231,7 +261,7 @@ def _check_each(probe: Probe, layers: dict[str, Layer], passes: dict[Layer, _Pas
         X, inner = through.X, [found for _, found in walk([layer])]
         if _kinks(inner):  # a ReLU leaves many equal zeros: part them
             X = X + 0.01 * probe.rms(X) * probe.direction(f"{path}/jitter", X.shape)
-        with _V_is_W(inner) if layer.children() else contextlib.nullcontext():
+        with _backpropagating(inner if layer.children() else []):
             rows += _check_layer(probe, path, layer, X, through.dY, through.need_dX)
     return rows
 
@@ -259,8 +289,11 @@ def _check_layer(
         return probe.number(terms.sum()), probe.number(norm(terms))
 
     def F_with_V() -> tuple[float, float]:
-        with layer.with_W(layer.V):
-            return F()
+        if layer.far is None:
+            with layer.with_W(layer.V):
+                return F()
+        terms = (X.reshape(len(X), -1) @ layer.V) * layer.far
+        return probe.number(terms.sum()), probe.number(norm(terms))
 
     def kinks() -> list[Array]:
         return _kinks(inner.values())
@@ -312,8 +345,8 @@ def _check_network(probe: Probe, network: Network, X: Array, labels: Array) -> l
     _, dN = softmax_cross_entropy(N, labels)
     with _watched(layers.values()) as passes:
         network.forward(X, train=True)
-        network.backward(dN)
-    rows = []
+        network.backward(dN, one_hot(labels, N) / len(labels))
+    rows = _check_energies(probe, network)
     if all(layer.V is layer.W for layer in network.weighted):
         grads = {path: dict(layer.grads) for path, layer in layers.items()}
         rows += [

@@ -10,7 +10,7 @@ import inspect
 
 import numpy as np
 
-from minibp.device import Array, namespace
+from minibp.device import Array, is_array, namespace
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, Synapses
 from minibp.ops.sign import sign
@@ -32,7 +32,7 @@ def draw(rule: FeedbackRule, layer: str, shape: tuple[int, ...], rng: Draws) -> 
             '{"R": rng.normal(shape)}.'
         )
     for name, array in drawn.items():
-        if not hasattr(array, "dtype"):
+        if not is_array(array):
             raise InputError(
                 f"{what}: draw returned {_kind(array)} for {name!r}, expected an array, as "
                 "rng.normal(shape) returns."
@@ -70,12 +70,15 @@ def make_V(
 
 def after(rule: FeedbackRule, layer: str, here: Synapses) -> Array:
     """Return what a V that learns becomes; raise InputError unless it is an array of V's shape and
-    dtype, and of finite numbers where W's are finite."""
-    what, V, W = _what(rule, layer), here._values.V, here._values.W
+    dtype, and of finite numbers where W's are finite, and the rule's own state is of arrays that
+    keep their shape and dtype."""
+    what, V, W, state = _what(rule, layer), here._values.V, here._values.W, here._values.state
+    before = {name: (array.shape, array.dtype) for name, array in state.items()}
     assert rule.after is not None
     with named(what):
         new = rule.after(here)
     _check_V(what, "after", new, W, V.shape)
+    _check_state(what, before, state)
     # On a CPU, where reading a number is free. A run that diverges has no finite W either.
     if isinstance(new, np.ndarray) and not np.isfinite(new.sum()):
         bad = int((~np.isfinite(new)).sum())
@@ -87,9 +90,38 @@ def after(rule: FeedbackRule, layer: str, here: Synapses) -> Array:
     return new
 
 
+def _check_state(what: str, before: dict[str, tuple], state: dict[str, Array]) -> None:
+    for name, array in state.items():
+        if not is_array(array):
+            raise InputError(
+                f"{what}: here.state[{name!r}] is {_kind(array)}, expected an array: it is kept in "
+                "checkpoints."
+            )
+        had = before.get(name, (array.shape, array.dtype))
+        if (array.shape, array.dtype) != had:
+            raise InputError(
+                f"{what}: here.state[{name!r}] has shape {array.shape} and dtype {array.dtype}, "
+                f"expected what it had before: {had[0]} and {had[1]}."
+            )
+
+
+def energy(rule: FeedbackRule, layer: str, here: Synapses, V: Array) -> Array:
+    """Return the energy that a rule states, at V; raise InputError unless it is one number."""
+    what = _what(rule, layer)
+    assert rule.energy is not None
+    with named(what):
+        E = rule.energy(here, V)
+    if not is_array(E) or E.shape != ():
+        given = f"an array of shape {E.shape}" if is_array(E) else _kind(E)
+        raise InputError(
+            f"{what}: energy returned {given}, expected one number, as (V * here.dW).sum() is."
+        )
+    return E
+
+
 def _check_V(what: str, method: str, V: Array, W: Array, shape: tuple[int, ...]) -> None:
     whose = "W's: " if shape == W.shape else ""
-    if not hasattr(V, "dtype"):
+    if not is_array(V):
         raise InputError(
             f"{what}: {method} returned {_kind(V)}, expected an array of "
             f"{'W' if whose else 'V'}'s shape."

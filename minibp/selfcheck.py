@@ -1,4 +1,5 @@
-"""Proof by numbers that every backward pass is right: each kind of layer, each network of Table 1.
+"""Proof by numbers that every backward pass is right: each kind of layer, each rule whose V goes
+down on an energy or takes an error from afar, each network of Table 1.
 
 Layers, and networks layer by layer, are compared with numerical derivatives. A training runs fused
 blocks instead, and Eq. 3 with the refresh of V in one pass: after whole steps of those, everything
@@ -15,8 +16,10 @@ from typing import Any
 
 from minibp import console
 from minibp.device import KERNELS, Device, get_device, has_numba
+from minibp.differences import Row
 from minibp.errors import InputError
-from minibp.gradcheck import Report, Row, gradcheck
+from minibp.feedback import RULES
+from minibp.gradcheck import Report, gradcheck
 from minibp.layers import (
     AvgPool2D,
     BatchNorm,
@@ -106,6 +109,16 @@ def network_cases(names: list[str], device: Device) -> Iterator[tuple[str, Any, 
                 name, CLASSES, Condition.parse(head), device, 0, "float64", Settings(init="he")
             )
             yield f"{name}, {head}", net, (X, labels)
+
+
+def rule_cases(device: Device) -> Iterator[tuple[str, Network, tuple]]:
+    """Yield (what it is, a network, its input and labels) for each rule whose V goes down on an
+    energy, and for each that sends an error from afar."""
+    for name, cls in RULES.items():
+        if cls.energy is not None or cls.error != "own":
+            rng = Streams(3, device, dtype="float64")[name].at(0)
+            X, labels = rng.normal((4, 14, 13, 2)), device.asarray(rng.permutation(CLASSES)[:4])
+            yield name, all_blocks(Condition.parse(name), device), (X, labels)
 
 
 def fused_cases(names: list[str], device: Device) -> Iterator[tuple[str, Network, Network, tuple]]:
@@ -228,14 +241,20 @@ def check(device: Device, networks: list[str], verbose: bool) -> bool:
     """Check everything on a device, and print a line for each."""
     passed, ops = True, ops_for(device)
     where = f"{device.kernels} kernels" + (f" on {device.name}" if device.name != "cpu" else "")
-    kinds = {"layer": layer_cases(device), "network": network_cases(networks, device)}
+    kinds = {
+        "layer": layer_cases(device),
+        "rule": rule_cases(device),
+        "network": network_cases(networks, device),
+    }
     for kind, cases in kinds.items():
         _head(kind, where)
         for name, subject, inputs in cases:
             if isinstance(subject, Layer):
                 for _, layer in walk([subject]):
                     layer.ops = ops
-            passed &= _tell(name, gradcheck(subject, *inputs, device=device), verbose)
+            tolerance = None if kind == "network" else 1e-8
+            report = gradcheck(subject, *inputs, device=device, tolerance=tolerance)
+            passed &= _tell(name, report, verbose)
     if ops.compiled:
         _head("fused", where)
         for name, plain_net, fused, inputs in fused_cases(networks, device):

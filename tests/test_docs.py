@@ -52,6 +52,8 @@ def test_a_worked_example_runs(section, tmp_path, monkeypatch, capsys):
         net = build_network("mnist", 10, condition, get_device("cpu"))
         assert {round(float(v), 6) for v in abs(net.weighted[1].V).ravel()} == {0.2, 0.8}
     if "whose V learns" in section[:60]:
+        assert re.search(r"ok   fc2 +V ", out)
+        assert "all agree" in out
         from minibp import Condition
 
         rule = Condition(f"{tmp_path / 'forgetful.py'}:Forgetful(loss=0.01)").rule()

@@ -1,17 +1,29 @@
 """Every backward pass against numerical derivatives, and tests of the tester."""
 
+import copy
 import sys
 
 import numpy as np
 import pytest
 
-from minibp import Condition, Network, Settings, build_network, gradcheck, selfcheck
+from minibp import (
+    Condition,
+    Network,
+    Settings,
+    build_network,
+    build_optimizer,
+    get_device,
+    gradcheck,
+    selfcheck,
+)
 from minibp.errors import InputError
+from minibp.feedback import get_rule
 from minibp.gradcheck import GradientError
 from minibp.layers import BatchNorm, Conv2D, Linear, MaxPool2D, ReLU
 from minibp.ops.plain.norm import feature_sum
 from minibp.ops.plain.pool import max_pool_dX
 from minibp.rng import Streams
+from minibp.training.run import train_step
 
 CASES = [name for name, *_ in selfcheck.layer_cases()]
 
@@ -382,3 +394,66 @@ def test_single_precision_is_refused():
         gradcheck(ReLU(), VECTORS.astype("float32"))
     with pytest.raises(InputError, match="needs labels"):
         gradcheck(Network([weighted(Linear)]), VECTORS)
+
+
+# V that learns, and errors from afar
+
+
+def blocks(feedback):
+    """Return a network of each kind of block under a rule or its name, with an input and labels."""
+    device = get_device("cpu", "plain")
+    name = feedback if isinstance(feedback, str) else "KP"
+    net = selfcheck.all_blocks(Condition.parse(name), device)
+    if not isinstance(feedback, str):
+        given = {"streams": net.streams, "device": device, "input_shape": net.input_shape}
+        net = Network(net.layers, rule=feedback, **given)
+    rng = np.random.default_rng(0)
+    return net, rng.normal(size=(4, 14, 13, 2)), np.array([0, 1, 2, 3])
+
+
+class TwiceAsSteep(get_rule("PFA")):
+    def energy(self, here, V):
+        return 2 * super().energy(here, V)
+
+
+def test_an_energy_that_does_not_fit_its_step_is_named():
+    report = gradcheck(*blocks(TwiceAsSteep()))
+    failed = {(row.layer, row.array) for row in report.rows if not row.ok}
+    assert failed == {(f"layer{n}", "V") for n in (2, 3, 4)}  # layer1's V is not used
+
+
+@pytest.mark.parametrize("rule", ["PFA", "WM", "DKP"])
+def test_a_check_leaves_a_V_that_learns_and_its_state_as_they_were(rule):
+    net, X, labels = blocks(rule)
+    optimizer = build_optimizer(net, Condition.parse(rule), 0.01)
+    train_step(net, optimizer, X, labels)
+    state = {path: dict(arrays) for path, arrays in net.state.items()}
+    kept = copy.deepcopy([state, [layer.V for layer in net.weighted]])
+    report = gradcheck(net, X, labels, tolerance=1e-8)
+    report.raise_if_failed()
+    assert [row.layer for row in report.rows if row.array == "V"] == ["layer2", "layer3", "layer4"]
+    np.testing.assert_equal([net.state, [layer.V for layer in net.weighted]], kept)
+
+
+@pytest.mark.parametrize(
+    ("energy", "match"),
+    [
+        (lambda self, here, V: V * here.dW, r"layer 'layer2': energy returned an array of shape"),
+        (lambda self, here, V: None, "energy returned None, expected one number"),
+    ],
+)
+def test_an_energy_that_is_no_number(energy, match):
+    rule = type("Odd", (get_rule("KP"),), {"energy": energy})()
+    with pytest.raises(InputError, match=match):
+        gradcheck(*blocks(rule))
+
+
+@pytest.mark.parametrize("rule", ["DFA", "sDFA", "DRTP", "DKP"])
+def test_an_error_from_afar_that_is_not_the_product_with_V_is_found(rule, monkeypatch):
+    right = Linear.dX_from_afar
+    monkeypatch.setattr(Linear, "dX_from_afar", lambda self: 1.0001 * right(self))
+    report = gradcheck(*blocks(rule))
+    assert {(row.layer, row.array) for row in report.rows if not row.ok} == {
+        ("layer3", "X"),
+        ("layer4", "X"),
+    }

@@ -304,6 +304,7 @@ def rule_of(after):
         (lambda self, here: here.V * np.nan, "after update 1, 48 of 48 elements of V are NaN"),
         (lambda self, here: here.W.__imul__(2), "read-only"),
         (lambda self, here: here.nothing, "nothing"),
+        (lambda self, here: here.state.update(n=1) or here.V, r"here.state\['n'\] is a int"),
     ],
 )
 def test_an_after_that_is_wrong_is_told(after, match):
@@ -313,6 +314,25 @@ def test_an_after_that_is_wrong_is_told(after, match):
     optimizer.step()
     with pytest.raises(InputError, match=match):
         net.refresh_feedback(optimizer)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "match"),
+    [
+        (lambda M: M[:1], r"here.state\['M'\] has shape \(1, .* expected what it had before"),
+        (lambda M: M.astype("float32"), "dtype float32, expected what it had before"),
+    ],
+)
+def test_a_state_that_changes_its_kind_is_told(wrong, match):
+    def after(self, here):
+        here.state["M"] = wrong(here.state["M"]) if here.state else 1.0 * here.V
+        return here.V
+
+    net, X, labels = small(rule_of(after))
+    optimizer = optimizer_of(net)
+    train_step(net, optimizer, X, labels)
+    with pytest.raises(InputError, match=match):
+        train_step(net, optimizer, X, labels)
 
 
 def test_eq_3_needs_the_optimizer():
