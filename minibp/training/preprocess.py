@@ -92,13 +92,16 @@ def fit(kind: str, X_train: np.ndarray, dtype: str) -> Preprocess:
 
     kind  "mean": subtract the training-mean image; "gcn+zca": that, then global contrast
           normalization and whitening; "standardize": mean 0 and standard deviation 1 of each input,
-          and mean 0 of one that is constant up to rounding; "none"; "auto": mean
+          and mean 0 of one that is constant up to rounding; "unit": pixels of 0 to 255 become 0 to
+          1; "none"; "auto": mean
 
-    It is fitted on the training set alone. A whitening is kept in the cache folder, under the
-    checksum of its training set.
+    It is fitted on the training set alone; "unit" and "none" take nothing from it. A whitening is
+    kept in the cache folder, under the checksum of its training set.
     """
     if kind == "none":
         return Affine(dtype)
+    if kind == "unit":
+        return Affine(dtype, scale=np.full(X_train.shape[1:], 255, dtype))
     if kind == "gcn+zca":
         if X_train[0].size > MOST_INPUTS:
             raise InputError(

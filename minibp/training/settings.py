@@ -41,7 +41,7 @@ class RunSettings:
     bn_batches: int = number(20, 1, help="training batches that BN's moments are averaged over")
     bn_average: str = one_of("std", "variance", help="what is averaged beside the means")
     preprocess: str = one_of(
-        *("auto", "mean", "gcn+zca", "standardize", "none"),
+        *("auto", "mean", "gcn+zca", "standardize", "unit", "none"),
         help="auto: gcn+zca for CIFAR, standardize for TIMIT, else mean",
     )
     last_batch: str = one_of("keep", "drop", help="a smaller last batch of an epoch")

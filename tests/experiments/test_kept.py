@@ -109,7 +109,7 @@ def test_a_sweep_keeps_them_by_choice(tmp_path, keep):
     assert names == (all_of_them if keep else set())
 
 
-@pytest.mark.parametrize("preprocess", ["mean", "standardize", "none", "gcn+zca"])
+@pytest.mark.parametrize("preprocess", ["mean", "standardize", "unit", "none", "gcn+zca"])
 def test_the_preparation_is_that_of_the_run(tmp_path, preprocess):
     data = registry.load("synthetic:cifar,classes=3,train=60,test=9")
     settings = Settings(preprocess=preprocess)

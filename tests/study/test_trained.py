@@ -86,7 +86,7 @@ def test_probabilities(finished):
 
 
 @pytest.mark.parametrize("head", ["BN", "uSF", "frSF-25+BN Bottom"])
-@pytest.mark.parametrize("preprocess", ["auto", "standardize", "none"])
+@pytest.mark.parametrize("preprocess", ["auto", "standardize", "unit", "none"])
 def test_a_network_whose_inputs_are_whitened_or_not(tmp_path, head, preprocess):
     settings = Settings(preprocess=preprocess, bn_batches=2)
     data, record = train(tmp_path, head, CIFAR, "cifar", settings=settings, epochs=2)

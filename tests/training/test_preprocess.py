@@ -143,7 +143,14 @@ def test_an_input_that_is_constant_up_to_rounding_is_only_centred(given, dtype):
     assert prepare(X)[:, 1].std() == pytest.approx(1, abs=0.02)
 
 
-@pytest.mark.parametrize("kind", ["mean", "gcn+zca", "standardize", "none"])
+def test_unit_makes_pixels_0_to_1():
+    X = np.array([[0, 51, 255]], "uint8")
+    out = preprocess.fit("unit", X, "float32")(X)
+    assert out.dtype == "float32"
+    np.testing.assert_array_equal(out, np.array([[0, 0.2, 1]], "float32"))
+
+
+@pytest.mark.parametrize("kind", ["mean", "gcn+zca", "standardize", "unit", "none"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_pictures_give_the_same_inputs_in_either_form(images, kind, dtype):
     y = np.arange(300) % 3

@@ -343,7 +343,7 @@ def test_data_too_large_for_the_device_stays_on_the_host(head):
 
 @settings(max_examples=25)
 @given(
-    kind=st.sampled_from(["mean", "standardize", "none", "gcn+zca"]),
+    kind=st.sampled_from(["mean", "standardize", "unit", "none", "gcn+zca"]),
     source=st.sampled_from(["uint8", "float64", "float32"]),
     dtype=st.sampled_from(["float32", "float64"]),
     n=st.integers(1, 9),
