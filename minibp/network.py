@@ -304,7 +304,7 @@ class Network:
             state=self.state[layer.path] if state is None else state,
             step=self.updates,
             drawn=self.drawn[layer.path],
-            rng=self._stream(layer.path).at(self.updates),
+            rng=ops.draws(self._stream(layer.path), self.updates),
             N=lambda x, A=None: layer.N_of(ops, x, layer.W if A is None else A),
             back=lambda y, A=None: layer.back(ops, y, layer.V if A is None else A),
             hebb=hebb,

@@ -41,7 +41,12 @@ class Plugin:
     name = ""
     of: tuple[str, ...] = ("W",)
     momentum: float | None = None
+    replayable = False  # True in a class itself: a GPU may do `direction` again as a graph
     parameters: tuple[str, ...] = ()  # attributes that a name can set
+
+    def __init_subclass__(cls, **options: object) -> None:
+        super().__init_subclass__(**options)
+        cls.replayable = vars(cls).get("replayable", False)  # said of one class, not of those below
 
     def direction(self, g: Array, w: Array, state: dict[str, Array]) -> Array:
         """Return what takes the gradient's place, of its shape.
@@ -68,6 +73,8 @@ class Frobenius(Plugin):
     """√n g / ‖g‖: steepest descent in the Frobenius norm by layer; its root mean square is 1, as
     that of BM's signs."""
 
+    replayable = True
+
     def direction(self, g: Array, w: Array, state: dict[str, Array]) -> Array:
         size = norm(g)
         return g * (g.size**0.5 / (size + (size == 0)))
@@ -77,6 +84,8 @@ class Frobenius(Plugin):
 class Muon(Plugin):
     """√max(1, I/J) U Vᵀ, the polar factor of g = U Σ Vᵀ as (inputs, outputs), by five steps of
     Newton and Schulz: steepest descent in the spectral norm. Jordan et al. (2024)."""
+
+    replayable = True
 
     steps = 5
     parameters = ("steps",)
@@ -96,6 +105,8 @@ class Muon(Plugin):
 @plugin("Adam")
 class Adam(Plugin):
     """m̂ / (√v̂ + ε), β₁ = 0.9, β₂ = 0.999, ε = 1e-8, in place of momentum. Kingma & Ba (2015)."""
+
+    replayable = True
 
     of, momentum = ("W", "b", "scale", "shift"), 0.0
     beta1, beta2, eps = 0.9, 0.999, 1e-8

@@ -51,11 +51,16 @@ class Stream:
         self.key = np.frombuffer(digest[:16], dtype="<u8")
         self.device, self.dtype = device, dtype
 
-    def at(self, step: int) -> Draws:
-        """Return the draws of one step (0, 1, …)."""
+    def at(self, step: int, past: int = 0) -> Draws:
+        """Return the draws of one step (0, 1, …).
+
+        past  how many uniform numbers or signs are left out at the beginning
+        """
         # The two low words of the counter are the position within the step: 2**128 blocks.
         bits = np.random.Philox(key=self.key, counter=[0, 0, step, 0])
-        return Draws(np.random.Generator(bits), self.device, self.dtype)
+        host = np.random.Generator(bits)
+        host.random(past, np.float32)
+        return Draws(host, self.device, self.dtype)
 
 
 class Streams:

@@ -53,3 +53,9 @@ def test_distributions(device):
 def test_seeds(seed):
     with pytest.raises(InputError, match="seed"):
         Streams(seed)
+
+
+def test_past_leaves_out_what_was_drawn():
+    stream = Streams(5)["x"]
+    all_of_it = stream.at(3).uniform((12,))
+    np.testing.assert_array_equal(stream.at(3, past=5).uniform((7,)), all_of_it[5:])

@@ -25,11 +25,13 @@ class KolenPollack(FixedRandom):
 
 @rule("WM")
 class WeightMirror(FixedRandom):
-    """V ← (1 − λ) V + λ M, M = Σ x N(x) / n: noise x ~ N(0, 1) at the inputs, and what W makes of
-    it, over the batch and the n positions of N; without padding its mean is W. λ = 0.02.
+    """V ← (1 − λ) V + λ M, M = Σ x N(x) / n: noise x of 1 and −1 at the inputs, and what W makes
+    of it, over the batch and the n positions of N; without padding its mean is W. λ = 0.02.
 
-    Akrout et al. (2019), Eq. 7.
+    Akrout et al. (2019), Eq. 7: any noise does whose elements have mean 0 and one variance.
     """
+
+    replayable = True
 
     share = 0.02  # λ
     parameters = ("share",)
@@ -38,13 +40,13 @@ class WeightMirror(FixedRandom):
         check_share(self)
 
     def after(self, here: Synapses) -> Array:
-        x = here.rng.normal(here.X.shape)
+        x = here.rng.signs(here.X.shape, 0.5)
         y = here.N(x)
         mirrored = here.hebb(x, y) * (y.shape[-1] / y.size)
         return here.V + self.share * (mirrored - here.V)
 
     def energy(self, here: Synapses, V: Array) -> Array:
-        x = here.rng.normal(here.X.shape)
+        x = here.rng.signs(here.X.shape, 0.5)
         y = here.N(x)
         like = (here.N(x, V) * y).sum() * (y.shape[-1] / y.size)  # what V and W make of the noise
         return self.share * ((V * V).sum() / 2 - like)

@@ -76,6 +76,8 @@ class NoisySigns(FixedRandomMagnitude):
     """V = M ∘ sign(W) ∘ S_p, M drawn once and S_p anew after each update: each sign is wrong with
     probability p."""
 
+    replayable = True
+
     def draw(self, shape, rng):
         return {"M": rng.uniform(shape)}
 
@@ -86,6 +88,8 @@ class NoisySigns(FixedRandomMagnitude):
 @rule("trickleSF")
 class TricklingSigns(FixedRandomMagnitude):
     """V = M ∘ sign(W), where after each update each sign gets through with probability 0.01."""
+
+    replayable = True
 
     takes_p = False
     share = 0.01

@@ -14,6 +14,7 @@ import numpy as np
 from minibp.device import Array
 from minibp.ops.update import Update
 from minibp.ops.window import Padding, Pair
+from minibp.rng import Draws, Stream
 
 
 class Ops:
@@ -141,6 +142,11 @@ class Ops:
     def update(self, updates: list[Update]) -> None:
         """Do Eq. 3, and set each V, in place and in one pass; only where `compiled`."""
         raise NotImplementedError
+
+    def draws(self, stream: Stream, step: int) -> Draws:
+        """Return a stream's random numbers at a step. They are the same on every tier; one that
+        replays steps draws them on its device."""
+        return stream.at(step)
 
     def feed(self, data: Array, labels: Array, centre: Array, scale: Array) -> "ResidentFeed":
         """Return batches (x − centre) / scale of data on the device; only where `resident`."""

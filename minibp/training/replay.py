@@ -74,12 +74,20 @@ class Replay:
     def _record(self, B: int) -> None:
         before, updates = self._arrays(), self.network.updates
         try:
-            self._graphs[B] = self.network.device.record(lambda: self._launch_in_place(B, before))
+            self._graphs[B] = self.network.device.record(lambda: self._on_the_device(B, before))
         except Exception as error:  # of whatever kind: nothing was done yet
             self.reason = f"{type(error).__name__}: {error}"
         finally:
             self.network.updates = updates
             self._restore_places(before)
+
+    def _on_the_device(self, B: int, before: dict) -> None:
+        """Do a step; raise RuntimeError if it took anything from the host, which a replay would
+        take again as it was."""
+        copies = self.network.device.transfers.total()
+        self._launch_in_place(B, before)
+        if self.network.device.transfers.total() != copies:
+            raise RuntimeError("the step copies from the host or to it, as noise drawn there is")
 
     def _launch_in_place(self, B: int, before: dict) -> None:
         """Do a step, and copy what it made anew to where the next replay looks for it."""
@@ -98,6 +106,8 @@ class Replay:
         arrays: dict[tuple[str, Any], Array] = {("V", layer): layer.V for layer in layers}
         for path, state in network.state.items():
             arrays |= {("state", (path, name)): array for name, array in state.items()}
+        for key, state in self.optimizer.states.items():
+            arrays |= {("plug-in", (key, name)): array for name, array in state.items()}
         return arrays | {("memory", key): m for key, m in self.optimizer.memory.items()}
 
     def _known(self) -> list[Any]:
@@ -113,6 +123,8 @@ class Replay:
                 self.optimizer.memory[key] = array
             elif kind == "state":
                 self.network.state[key[0]][key[1]] = array
+            elif kind == "plug-in":
+                self.optimizer.states[key[0]][key[1]] = array
             elif key.V is not array:
                 key.V = array
 
@@ -122,7 +134,7 @@ def why_not(network: Network, optimizer: Optimizer) -> str:
 
     A replay repeats only what the device did. `Replay` does the host's part itself; where it
     cannot, steps are launched one by one. A rule is replayed if it says `replayable = True`, which
-    promises that V depends on the arguments of its `V` alone.
+    promises that V depends on the arguments of its `V` alone; a plug-in likewise.
     """
     rule = network.rule
     if not network.device.records:
@@ -133,8 +145,11 @@ def why_not(network: Network, optimizer: Optimizer) -> str:
         return f"rule {type(rule).__name__} draws on the host after each update"
     if not (network.fused and in_one_piece(optimizer)):  # the rate would be the host's
         return "Eq. 3 and V are not one pass: a parameter is not in one piece"
-    if optimizer.plugins:
-        return "plug-ins of the update are launched piece by piece"
+    if optimizer.projects:
+        return "a plug-in changes parameters after their update"
+    for plugin in optimizer.plugins:
+        if not plugin.replayable:
+            return f"update {type(plugin).__name__} does not say replayable = True"
     if rule is not None and not rule.replayable:
         return f"rule {type(rule).__name__} does not say replayable = True"
     return ""

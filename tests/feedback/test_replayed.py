@@ -4,9 +4,11 @@ import pytest
 from cpp_device import COMPILER, CppDevice
 from test_replay import a_run, assert_same, finish, launch_by_launch
 
+from minibp.feedback import get_rule
+
 pytestmark = pytest.mark.skipif(COMPILER is None, reason="needs a C++ compiler")
-ONE_GRAPH = "KP+BN+BM PFA+BM DRTP+BN DKP+BM".split()
-SLOW = "KP+BN SA+BN AA+BN IA+BN DFA+BN sDFA SS uSF-SN RndF-SN".split()
+ONE_GRAPH = "KP+BN+BM PFA+BM DRTP+BN DKP+BM WM+BN".split()
+SLOW = "noisySF-5 trickleSF KP+BN SA+BN AA+BN IA+BN DFA+BN sDFA SS uSF-SN RndF-SN".split()
 
 
 @pytest.mark.parametrize(
@@ -18,7 +20,33 @@ def test_one_graph_a_step_gives_the_same_bits(head):
     assert_same(run, finish(launch_by_launch(a_run(head, CppDevice()))))
 
 
-@pytest.mark.parametrize("head", ["WM+BN", "noisySF-5"])
-def test_what_draws_on_the_host_is_launched_piece_by_piece(head):
+@pytest.mark.parametrize(
+    "head",
+    [
+        "KP+Frobenius",
+        *(pytest.param(h, marks=pytest.mark.slow) for h in ("RndF+BN+Adam", "KP+Muon")),
+    ],
+)
+def test_plug_ins_are_part_of_the_graph(head):
     run = finish(a_run(head, CppDevice()))
-    assert "does not say replayable" in run.launches
+    assert run.launches == "one a step"
+    assert_same(run, finish(launch_by_launch(a_run(head, CppDevice()))))
+
+
+@pytest.mark.parametrize(
+    ("head", "why"),
+    [("lateSF", "does not say replayable"), ("RndF+WN", "changes parameters after their update")],
+)
+def test_what_needs_the_host_is_launched_piece_by_piece(head, why):
+    run = finish(a_run(head, CppDevice()))
+    assert why in run.launches
+
+
+def test_noise_of_the_host_is_not_recorded(monkeypatch):
+    def after(self, here):
+        return here.V + here.rng.normal(here.V.shape)
+
+    monkeypatch.setattr(get_rule("KP"), "after", after)
+    run = finish(a_run("KP", CppDevice()))
+    assert "from the host" in run.launches
+    assert_same(run, finish(launch_by_launch(a_run("KP", CppDevice()))))

@@ -49,7 +49,7 @@ class CudaArithmetic(Ops):
         source = (resources.files("minibp.ops.cuda") / "kernels.cu").read_text(encoding="utf-8")
         self._module = cache(lambda dtype: device.compile(source, REAL=REAL[dtype]))
         self._kernel = cache(lambda dtype, name: self._module(dtype)(name))
-        self._key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
+        self.key = cache(lambda words: device.asarray(np.frombuffer(words, "uint64")))
         self.rate, self.step = DeviceScalar(device, "float64"), DeviceScalar(device, "int32")
         self.launches: Counter[str] = Counter()
         self._constants: dict[tuple, Array] = {}

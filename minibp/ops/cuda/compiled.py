@@ -8,9 +8,11 @@ from minibp.device import Array
 from minibp.ops.contract import BlockOps, Pooling, ResidentFeed
 from minibp.ops.cuda.arithmetic import CudaArithmetic
 from minibp.ops.cuda.block import CudaBlock
+from minibp.ops.cuda.draws import CudaDraws
 from minibp.ops.cuda.feed import CudaFeed
 from minibp.ops.update import FROZEN, KEEP, Feedback, Formula, Update
 from minibp.ops.window import Padding
+from minibp.rng import Draws, Stream
 
 NO_KEY = np.zeros(2, "uint64")
 
@@ -32,6 +34,9 @@ class CudaOps(CudaArithmetic):
     def working(self) -> AbstractContextManager:
         return self.device.working()
 
+    def draws(self, stream: Stream, step: int) -> Draws:
+        return CudaDraws(self, stream, step)
+
     def update(self, updates: list[Update]) -> None:
         for update in updates:
             w = update.w
@@ -48,6 +53,6 @@ class CudaOps(CudaArithmetic):
                 *(update.setting, self.dense(update.g), w, update.memory),
                 *(float(update.m), float(update.d), self.rate.array, float(update.multiplier)),
                 *(formula.kind, M, S, float(formula.c), feedback.V, float(formula.p)),
-                *(int(feedback.stream is not None), self._key(key.tobytes())),
+                *(int(feedback.stream is not None), self.key(key.tobytes())),
                 *(self.step.array, w.size),
             )

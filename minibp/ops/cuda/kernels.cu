@@ -414,6 +414,32 @@ __device__ float drawn(const unsigned long long* words, int place) {
     return (float)(half >> 8) * 5.9604644775390625e-8f;
 }
 
+// Draws first, first + 1, … of a stream for a step, as numbers in [0, 1), and as signs: −1 with
+// probability p. A thread has a block of eight.
+extern "C" __global__ void draw_uniform(const unsigned long long* key, const whole* step,
+                                        whole first, REAL* out, whole n) {
+    EACH(block, (first % 8 + n + 7) / 8) {
+        unsigned long long words[4];
+        philox(first / 8 + block + 1, *step, key[0], key[1], words);
+        for (int place = 0; place < 8; place++) {
+            const whole i = 8 * block + place - first % 8;
+            if (i >= 0 && i < n) out[i] = drawn(words, place);
+        }
+    }
+}
+
+extern "C" __global__ void draw_signs(const unsigned long long* key, const whole* step,
+                                      whole first, REAL* out, whole n, double p) {
+    EACH(block, (first % 8 + n + 7) / 8) {
+        unsigned long long words[4];
+        philox(first / 8 + block + 1, *step, key[0], key[1], words);
+        for (int place = 0; place < 8; place++) {
+            const whole i = 8 * block + place - first % 8;
+            if (i >= 0 && i < n) out[i] = drawn(words, place) < (float)p ? -1 : 1;
+        }
+    }
+}
+
 // setting  of Eq. 3, or −1: W stays
 // kind     0: V stays; 1: V = c sign(W); 2: V = M sign(W); 3: V = M sign(W) S
 // redraws  whether M, and with kind 3 S, are drawn anew for the step: draws n … 2n−1 are S's
