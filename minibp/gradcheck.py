@@ -31,7 +31,7 @@ from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, Synapses
 from minibp.layers import Layer, WeightedLayer
 from minibp.layers.tree import walk
-from minibp.losses import one_hot, softmax_cross_entropy
+from minibp.losses import one_hot
 from minibp.network import Network
 from minibp.ops.norm import norm
 from minibp.rng import Streams
@@ -332,7 +332,7 @@ def _check_network(probe: Probe, network: Network, X: Array, labels: Array) -> l
     """Check all gradients of the loss if every V is W, and in any case each layer by itself."""
 
     def E() -> tuple[float, float]:
-        value = probe.number(softmax_cross_entropy(network.forward(X, train=True), labels)[0])
+        value = probe.number(network.loss(network.forward(X, train=True), labels)[0])
         return value, abs(value)
 
     layers = dict(network.walk())
@@ -341,8 +341,8 @@ def _check_network(probe: Probe, network: Network, X: Array, labels: Array) -> l
         return _kinks(layers.values())
 
     N, host = network.forward(X, train=True), probe.device.to_host
-    softmax_cross_entropy(host(N), host(labels))  # where labels out of range are seen
-    _, dN = softmax_cross_entropy(N, labels)
+    network.loss(host(N), host(labels))  # where labels out of range are seen
+    _, dN = network.loss(N, labels)
     with _watched(layers.values()) as passes:
         network.forward(X, train=True)
         network.backward(dN, one_hot(labels, N) / len(labels))

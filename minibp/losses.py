@@ -1,4 +1,6 @@
-"""Softmax cross-entropy, the paper's loss (Sec. 5)."""
+"""Losses of a classifier: softmax cross-entropy, which is the paper's (Sec. 5), and sigmoid's."""
+
+from collections.abc import Callable
 
 import numpy as np
 
@@ -8,6 +10,7 @@ from minibp.ops.contract import Ops
 from minibp.ops.plain import PlainOps
 
 PLAIN = PlainOps()
+Loss = Callable[..., tuple[Array, Array]]  # of N, labels and perhaps ops
 
 
 def softmax_cross_entropy(N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Array, Array]:
@@ -23,6 +26,30 @@ def softmax_cross_entropy(N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Ar
     >>> print(E.round(4), dN)
     0.6931 [[ 0.5 -0.5]]
     """
+    _check(N, labels)
+    return ops.cross_entropy(N, labels)
+
+
+def sigmoid_cross_entropy(N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Array, Array]:
+    """Return E, summed over the outputs and averaged over the batch, and dN = (σ(N) − T)/B.
+
+    Each output j says by itself, with probability σ(N_j), whether the class is j. Shapes, and what
+    is raised, are those of `softmax_cross_entropy`. Akrout et al. (2019) train with it.
+
+    >>> E, dN = sigmoid_cross_entropy(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> print(E.round(4), dN)
+    1.3863 [[ 0.5 -0.5]]
+    """
+    _check(N, labels)
+    xp, T = namespace(N, labels), one_hot(labels, N)
+    E = xp.maximum(N, 0) - T * N + xp.log1p(xp.exp(-abs(N)))  # −log σ(N) or −log(1 − σ(N))
+    return E.sum() / len(N), (ops.sigmoid(N) - T) / len(N)
+
+
+LOSSES = {"softmax": softmax_cross_entropy, "sigmoid": sigmoid_cross_entropy}
+
+
+def _check(N: Array, labels: Array) -> None:
     xp = namespace(N, labels)
     if N.ndim != 2 or labels.shape != N.shape[:1] or labels.dtype.kind not in "iu":
         raise InputError(
@@ -35,7 +62,6 @@ def softmax_cross_entropy(N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Ar
             f"labels run from {labels.min()} to {labels.max()}, "
             f"but the network has {J} outputs: expected 0 to {J - 1}."
         )
-    return ops.cross_entropy(N, labels)
 
 
 def one_hot(labels: Array, like: Array) -> Array:

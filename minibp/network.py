@@ -13,6 +13,7 @@ from minibp.layers import BatchNorm, Layer, Residual, Sequential, WeightedLayer
 from minibp.layers.base import Unit
 from minibp.layers.trace import Trace
 from minibp.layers.tree import check_tree, walk
+from minibp.losses import Loss, softmax_cross_entropy
 from minibp.ops.sign import sign
 from minibp.ops.tiers import ops_for
 from minibp.optim import Optimizer
@@ -29,6 +30,7 @@ class Network:
     condition    how it learns, for `repr`
     symmetric    paths of layers that keep V = W whatever the rule
     matmul       "float32", or "tf32": see minibp.study.settings
+    loss         (N, labels, ops) → E and dN, as minibp.losses has them
 
     Raises InputError for layers of one name, a layer used twice, parameters in layers that no
     `children()` gives, and a rule that is not pure, or whose first V is no array of W's shape, or
@@ -46,11 +48,12 @@ class Network:
         input_shape: tuple[int, ...] | None = None,
         symmetric: tuple[str, ...] = (),
         matmul: str = "float32",
+        loss: Loss = softmax_cross_entropy,
     ):
         check_tree(layers)
         self.body = Sequential(layers, "network")
         self.fused = False
-        self.rule = rule
+        self.rule, self.loss = rule, loss
         self.streams = streams or Streams(seed=0)
         self.condition = condition
         self.device = device or get_device("cpu", kernels="plain")

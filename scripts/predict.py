@@ -25,7 +25,7 @@ from minibp.device import KERNELS, get_device
 from minibp.errors import InputError, printable
 from minibp.experiments.kept import WEIGHTS
 from minibp.files import write_atomically
-from minibp.study.trained import Trained, load, softmax
+from minibp.study.trained import Trained, load
 from minibp.training.data import check_labels
 
 CHUNK = 1000  # images at a time
@@ -181,7 +181,7 @@ def classify(trained: Trained, part: Samples, top: int, count: Count) -> Iterato
     N = trained.outputs(part.X)
     order, P, titles = (
         np.argsort(-N, axis=1, kind="stable")[:, :top],
-        softmax(N),
+        trained.likelihoods(N),
         trained.class_names,
     )
     known = part.y >= 0

@@ -20,6 +20,7 @@ from minibp.errors import InputError
 from minibp.feedback import get_rule
 from minibp.gradcheck import GradientError
 from minibp.layers import BatchNorm, Conv2D, Linear, MaxPool2D, ReLU
+from minibp.losses import LOSSES
 from minibp.ops.plain.norm import feature_sum
 from minibp.ops.plain.pool import max_pool_dX
 from minibp.rng import Streams
@@ -45,6 +46,18 @@ def test_on_each_device(device):
     gradcheck(layer, X, device=device).raise_if_failed()
     for other in (MaxPool2D((2, 2), 2), BatchNorm(2, scale=put([1, 2]), shift=put([0, 1]))):
         gradcheck(other, X, device=device).raise_if_failed()
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_is_the_networks(loss, rng):
+    settings = Settings(loss=loss, init="xavier")
+    head, dtype = Condition.parse("SGD"), "float64"
+    given = (lambda net, classes: net.output(classes)), 3, head, get_device("cpu"), 0, dtype
+    net = build_network(*given, settings, (4,))
+    X, labels = rng.normal(size=(5, 4)), np.array([0, 2, 1, 1, 0])
+    gradcheck(net, X, labels).raise_if_failed()
+    net.loss = lambda N, labels: (LOSSES[loss](N, labels)[0], 1.001 * LOSSES[loss](N, labels)[1])
+    assert not gradcheck(net, X, labels).ok
 
 
 @pytest.mark.parametrize("head", selfcheck.HEADS)

@@ -7,6 +7,7 @@ from minibp import usercode
 from minibp.checks import is_whole, plain
 from minibp.device import Device, check_dtype
 from minibp.errors import InputError, unknown
+from minibp.losses import LOSSES
 from minibp.network import Network
 from minibp.ops.tiers import check_matmul
 from minibp.rng import Streams
@@ -149,6 +150,7 @@ def build_network(
         input_shape=shape,
         symmetric=(net.layers[-1].name,) if settings.feedback_layers == "all but last" else (),
         matmul=settings.matmul,
+        loss=LOSSES[settings.loss],
     )
     return built
 

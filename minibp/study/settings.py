@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from minibp.errors import InputError
+from minibp.losses import LOSSES
 from minibp.training.settings import RunSettings, flag, number, one_of
 
 INITS = ("paper", "he", "xavier")  # standard deviations of the initial W, by name
@@ -61,6 +62,9 @@ class Settings(RunSettings):
     )
     mnist_conv_relu: bool = flag(True, help="ReLU after the convolutions of the MNIST network")
     bias_before_bn: bool = flag(False, help="biases in layers that BN follows")
+
+    # Sec. 5
+    loss: str = one_of(*LOSSES, help="cross-entropy of a softmax, or of each output's own sigmoid")
 
     # Arithmetic
     matmul: str = one_of(

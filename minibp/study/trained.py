@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from scipy.special import expit
 
 from minibp.device import Device, get_device
 from minibp.errors import DamagedFileError, InputError, differing, unknown
@@ -13,6 +14,7 @@ from minibp.experiments import results
 from minibp.experiments.folder import RECORD
 from minibp.experiments.kept import DECIDES, PREPARATION, WEIGHTS, read_preparation
 from minibp.files import read_json
+from minibp.losses import sigmoid_cross_entropy
 from minibp.network import Network
 from minibp.study.networks import input_shape
 from minibp.study.recipe import PaperRecipe, recipe_of
@@ -64,8 +66,15 @@ class Trained:
             return np.concatenate([device.to_host(N) for N in outputs(self.network, feed)])
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
-        """Return the probability (B, classes) of each class for samples X, by softmax."""
-        return softmax(self.outputs(X))
+        """Return the probability (B, classes) of each class for samples X: see `likelihoods`."""
+        return self.likelihoods(self.outputs(X))
+
+    def likelihoods(self, N: np.ndarray) -> np.ndarray:
+        """Return the probabilities (B, classes) that the run's loss makes of outputs N, float64:
+        softmax, or σ of each, where a row's sum need not be 1."""
+        if self.network.loss is sigmoid_cross_entropy:
+            return expit(N.astype(np.float64))
+        return softmax(N)
 
     def predict(self, X: np.ndarray) -> np.ndarray:
         """Return the number (B,) of the likeliest class for samples X."""

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minibp.device import Array, namespace
-from minibp.losses import one_hot, softmax_cross_entropy
+from minibp.losses import one_hot
 from minibp.network import Network
 from minibp.ops.norm import norm
 from minibp.ops.sign import sign
@@ -59,7 +59,7 @@ def diagnose(network: Network, X: Array, labels: Array) -> dict[str, dict[str, f
     xp = network.device.xp
     with np.errstate(all="ignore"):  # zero and exploding gradients have no angle: NaN, then None
         N = network.forward(X, train=True)
-        _, dN = softmax_cross_entropy(N, labels)
+        _, dN = network.loss(N, labels)
         network.backward(dN, one_hot(labels, N) / len(labels))
         # Numbers and copies only: the second backward may use the arrays of the first again.
         sizes = {row.name: None if row.dX is None else norm(row.dX) for row in network.trace()}

@@ -9,7 +9,7 @@ import numpy as np
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError, differing
 from minibp.layers import BatchNorm, Conv2D, Flatten, GlobalAvgPool, Linear
-from minibp.losses import one_hot, softmax_cross_entropy
+from minibp.losses import one_hot
 from minibp.network import Network
 from minibp.one_pass import update
 from minibp.ops.contract import ResidentFeed
@@ -30,7 +30,7 @@ def train_step(
 ) -> Array:
     """Do one training step, and return the batch's mean loss as a device array."""
     N = network.forward(X, train=True)
-    E, dN = softmax_cross_entropy(N, labels, network.ops)
+    E, dN = network.loss(N, labels, network.ops)
     targets = None
     if network.rule is not None and network.rule.error == "targets":
         targets = one_hot(labels, N) / len(labels)

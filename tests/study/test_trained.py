@@ -85,6 +85,13 @@ def test_probabilities(finished):
     np.testing.assert_allclose(trained.probabilities(finished[1].X_test[:1])[0], P[0], rtol=1e-4)
 
 
+def test_probabilities_are_those_of_the_runs_loss(tmp_path):
+    data, _ = train(tmp_path, settings=Settings(loss="sigmoid", bn_batches=2))
+    trained = minibp.load(tmp_path)
+    expected = 1 / (1 + np.exp(-trained.outputs(data.X_test).astype(float)))
+    np.testing.assert_allclose(trained.probabilities(data.X_test), expected)
+
+
 @pytest.mark.parametrize("head", ["BN", "uSF", "frSF-25+BN Bottom"])
 @pytest.mark.parametrize("preprocess", ["auto", "standardize", "unit", "none"])
 def test_a_network_whose_inputs_are_whitened_or_not(tmp_path, head, preprocess):
