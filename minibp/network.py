@@ -2,6 +2,7 @@
 
 import contextlib
 from collections.abc import Callable, Iterator, Sequence
+from functools import partial
 from typing import Any
 
 from minibp import guard
@@ -16,6 +17,7 @@ from minibp.layers.tree import check_tree, walk
 from minibp.losses import Loss, softmax_cross_entropy
 from minibp.ops.sign import sign
 from minibp.ops.tiers import ops_for
+from minibp.ops.update import FROZEN, KEEP, Feedback, Formula, Update
 from minibp.optim import Optimizer
 from minibp.rng import Stream, Streams
 
@@ -149,13 +151,27 @@ class Network:
     def fuse(self) -> None:
         """Let a compiled tier run layers as one where it can; on the plain one it changes nothing.
 
-        For training: faster, and with less memory. What the fused layers hand to each other is then
-        None in a trace, and on a CPU arrays of one step are overwritten in the next.
+        Faster, and with less memory. What the fused layers hand to each other is then None in a
+        trace, and on a CPU arrays of one step are overwritten in the next.
         """
         if self.fused or not self.ops.compiled:
             return
         self.body.fuse(lambda layers: fused_units(layers, self.ops))
         self.fused = True
+
+    @contextlib.contextmanager
+    def unfused(self) -> Iterator[None]:
+        """Run layer by layer within the block, so that each array can be looked at."""
+        fused, self.fused = self.fused, False
+        if fused:
+            for _, layer in self.walk():
+                layer.ops = self.ops
+            self.body.fuse(lambda layers: layers)
+        try:
+            yield
+        finally:
+            if fused:
+                self.fuse()
 
     def refresh_feedback(self, optimizer: Optimizer | None = None) -> None:
         """Have every V follow its W by the rule; to be called after each update of W (Sec. 2).
@@ -172,9 +188,68 @@ class Network:
                     layer.V = guard.after(self.rule, layer.path, here)
                     self.made_V[layer.path] = layer.V
             return
+        if self.fused and type(self) is Network and self.formulas():
+            parts = self.feedbacks(self.updates).items()
+            # No g and no memory: W stays.
+            self.ops.update([Update(FROZEN, la.W, la.W, la.W, feedback=V) for la, V in parts])
+            self.place_feedback()
+            return
         if self.rule is not None and self.rule.redraw == "batch":
             self._draw()
         self.apply_rule()
+
+    # How each V follows its W where a compiled tier makes it: in place, and by a formula
+
+    def formulas(self) -> dict[WeightedLayer, Formula]:
+        """Return the formula of each V that follows its W; none if the rule has none for one of
+        them, or draws what a kernel does not, or if a W is not in one piece."""
+        rule, found = self.rule, {}
+        for layer in self.weighted if rule is not None else []:
+            if rule is not None and layer.path not in self.symmetric:
+                formula = rule.formula(layer.W.shape, self.drawn[layer.path])
+                drawn = rule.redraw == "once" or (formula is not None and formula.draws)
+                if formula is None or not drawn or not layer.W.flags.c_contiguous:
+                    return {}
+                found[layer] = formula
+        return found
+
+    def feedbacks(self, step: int) -> dict[WeightedLayer, Feedback]:
+        """Return how each V is to be made after an update, in an array that is no other's; without
+        those that stay, and those that are made when they are asked for.
+
+        step  of the streams, for what is drawn anew
+        """
+        found, xp = self.formulas(), self.device.xp
+        feedbacks = {}
+        for layer, formula in found.items():
+            if formula.kind == KEEP or layer in self._deferred(found):
+                continue
+            drawn, V = self.drawn[layer.path], self.made_V.get(layer.path)
+            others = (layer.W, *drawn.values())
+            if V is None or any(xp.may_share_memory(V, array) for array in others):
+                V = self.made_V[layer.path] = xp.empty_like(layer.W)  # another rule's
+            stream = (self._stream(layer.path).key, step) if formula.draws else None
+            feedbacks[layer] = Feedback(formula, V, stream)
+        return feedbacks
+
+    def place_feedback(self) -> None:
+        """Give each layer the V that the tier has made."""
+        rule, found = self.rule, self.formulas()
+        for layer, formula in found.items():
+            if rule is not None and layer in self._deferred(found):
+                self.made_V.pop(layer.path, None)
+                drawn = {} if formula.M is None else self.drawn[layer.path]
+                layer.defer_V(partial(rule.V, **drawn))
+            else:
+                layer.V = self.made_V[layer.path]
+
+    def _deferred(self, found: dict[WeightedLayer, Formula]) -> list[WeightedLayer]:
+        """Return the layers whose V is made when it is asked for: those whose V no backward uses.
+
+        Not those whose V stays, or whose M is drawn anew, which is now or never.
+        """
+        unused = [(layer, found[layer]) for layer in self.unused if layer in found]
+        return [layer for layer, each in unused if each.kind != KEEP and not each.draws]
 
     def locality(self) -> dict[str, Any]:
         """Return what the rule's V was made from, JSON-able: a certificate of its locality.

@@ -10,7 +10,7 @@ from minibp.errors import InputError
 from minibp.layers import Layer, WeightedLayer
 from minibp.ops.contract import Ops
 from minibp.ops.sign import sign
-from minibp.ops.update import Update
+from minibp.ops.update import Feedback, Update
 from minibp.plugins import Plugin
 
 
@@ -96,6 +96,11 @@ class Optimizer:
 
         Every V is then that of the W before, until `network.refresh_feedback()` is called.
         """
+        if self.by_kernels:
+            self.slots[0].layer.ops.update([self.update_of(slot) for slot in self.slots])
+            for slot in self.slots:
+                self._moved(slot)
+            return
         for slot in self.slots:
             w, memory, m = slot.w, self.memory[slot.key], self.momentum_of(slot)
             before = w.copy() if self.projects else w
@@ -105,8 +110,30 @@ class Optimizer:
             for plugin in self._plugins_of(slot):
                 if plugin.projects():
                     w[...] = plugin.project(before, w, self.states["first"][slot.key])
-            if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
-                slot.layer.moved()
+            self._moved(slot)
+
+    @property
+    def by_kernels(self) -> bool:
+        """Whether a compiled tier does Eq. 3: in place and in one pass, so all that is written to
+        must be in one piece, and nothing is to be done to W after it."""
+        written = [array for slot in self.slots for array in (slot.w, self.memory[slot.key])]
+        whole = all(
+            array.flags.c_contiguous and getattr(array.flags, "writeable", True)
+            for array in written
+        )
+        ours = type(self).step is Optimizer.step and not self.projects
+        return ours and whole and bool(self.slots) and self.slots[0].layer.ops.compiled
+
+    def update_of(self, slot: Slot, feedback: Feedback | None = None) -> Update:
+        """Return what a tier's `update` needs of a parameter, and perhaps of its V."""
+        g = self.direction(slot, slot.gradient(), slot.w)
+        hyper = self.momentum_of(slot), slot.decay, self.rate, slot.multiplier
+        return Update(slot.setting, g, slot.w, self.memory[slot.key], *hyper, feedback)
+
+    @staticmethod
+    def _moved(slot: Slot) -> None:
+        if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
+            slot.layer.moved()
 
     def direction(self, slot: Slot, g: Array, w: Array, name: str = "") -> Array:
         """Return what the plug-ins make of a gradient, which Eq. 3 then takes for g.

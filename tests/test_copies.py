@@ -24,9 +24,7 @@ HEADS = ("SGD", "BN+BM", "uSF+BM", "frSF-25+BN", "brSF-25+BN+BM", "RndF")
 
 def trained(device, head, *, fused, name="mnist", steps=1):
     """Return a network and its optimizer, after some steps."""
-    net = build_network(name, 5, Condition.parse(head), device, 0)
-    if fused:
-        net.fuse()
+    net = build_network(name, 5, Condition.parse(head), device, 0, trace=not fused)
     optimizer = build_optimizer(net, net.condition, rate=1e-3)
     train(net, optimizer, range(steps))
     return net, optimizer

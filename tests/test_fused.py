@@ -379,7 +379,7 @@ def test_the_first_layers_V_waits_until_it_is_asked_for(head):
 
 
 def test_an_unfused_network_leaves_earlier_arrays_alone():
-    net = build_network("mnist", 5, Condition.parse("brSF"), make_device("compiled"))
+    net = build_network("mnist", 5, Condition.parse("brSF"), make_device("compiled"), trace=True)
     optimizer, (X, labels) = build_optimizer(net, net.condition, rate=1e-4), batch("mnist")
     X = X.astype("float32")
     train_step(net, optimizer, X, labels)
@@ -416,7 +416,10 @@ def test_batch_norm_of_another_width_is_refused():
         net.forward(np.zeros((2, 6)), train=True)
 
 
-def test_a_fused_network_is_not_for_gradient_checks():
+def test_a_fused_network_is_checked_layer_by_layer():
     _, net = pair("mnist", "SGD")
-    with pytest.raises(InputError, match="before fuse"):
-        gradcheck(net, *batch("mnist"))
+    report = gradcheck(net, *batch("mnist"), directions=1)
+    assert report.ok
+    assert {"relu1", "pool1"} <= {row.layer for row in report.rows}
+    assert net.fused
+    assert net.units != net.layers

@@ -111,6 +111,7 @@ def build_network(
     dtype: str = "float32",
     settings: Settings | None = None,
     shape: tuple[int, ...] | None = None,
+    trace: bool = False,
 ) -> Network:
     """Return a network with random W, zero biases and the condition's V.
 
@@ -119,6 +120,8 @@ def build_network(
     classes  number of outputs, 2 or more
     dtype    "float32" to train, "float64" to check
     shape    of one input, (H, W, C) or (I,): needed for a network that is not of Table 1
+    trace    True: layer by layer, so that every array of a step can be looked at. Otherwise a
+             compiled tier runs layers as one where it can, and uses arrays again in the next step
 
     Raises InputError for a function that builds no such network.
 
@@ -152,6 +155,8 @@ def build_network(
         matmul=settings.matmul,
         loss=LOSSES[settings.loss],
     )
+    if not trace:
+        built.fuse()
     return built
 
 

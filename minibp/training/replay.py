@@ -9,7 +9,6 @@ from typing import Any
 
 from minibp.device import Array
 from minibp.network import Network
-from minibp.one_pass import formulas, in_one_piece, place_feedback
 from minibp.ops.contract import ResidentFeed
 from minibp.optim import Optimizer
 
@@ -46,7 +45,7 @@ class Replay:
 
     def end(self) -> None:
         """Do what the steps since `begin` left to the host, once for all of them."""
-        place_feedback(self.network)
+        self.network.place_feedback()
 
     def step(self, B: int) -> None:
         """Do a step on B samples, between `begin` and `end`."""
@@ -141,12 +140,12 @@ def why_not(network: Network, optimizer: Optimizer) -> str:
         return f"device {network.device.name!r} does not record"
     if type(optimizer).step is not Optimizer.step or type(network) is not Network:
         return "the optimizer or the network is of a class of its own"
-    if rule is not None and rule.redraw == "batch" and not formulas(network):
+    if rule is not None and rule.redraw == "batch" and not network.formulas():
         return f"rule {type(rule).__name__} draws on the host after each update"
-    if not (network.fused and in_one_piece(optimizer)):  # the rate would be the host's
-        return "Eq. 3 and V are not one pass: a parameter is not in one piece"
     if optimizer.projects:
         return "a plug-in changes parameters after their update"
+    if not (network.fused and optimizer.by_kernels):  # the rate would be the host's
+        return "Eq. 3 and V are not one pass: a parameter is not in one piece"
     for plugin in optimizer.plugins:
         if not plugin.replayable:
             return f"update {type(plugin).__name__} does not say replayable = True"

@@ -15,6 +15,7 @@ from residual_net import SmallRecipe
 from minibp import Condition, Settings, build_network
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
+from minibp.network import Network
 from minibp.ops.contract import ResidentFeed
 from minibp.ops.cuda.arithmetic import DeviceScalar
 from minibp.ops.cuda.compiled import CudaOps
@@ -308,7 +309,7 @@ def test_the_stand_in_finds_what_a_replay_forgets(planted, monkeypatch):
     expected = finish(a_run("brSF"))
     if planted == "the first V":
         expected = finish(a_run("frSF+BN+BM"))
-        monkeypatch.setattr("minibp.training.replay.place_feedback", lambda network: None)
+        monkeypatch.setattr(Network, "place_feedback", lambda network: None)
     elif planted == "the rate":
         write = DeviceScalar.set
 
