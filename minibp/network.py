@@ -55,6 +55,7 @@ class Network:
         check_tree(layers)
         self.body = Sequential(layers, "network")
         self.fused = False
+        self._joined: dict[tuple[Layer, ...], list[Unit]] = {}  # what `fuse` made of which layers
         self.rule, self.loss = rule, loss
         self.streams = streams or Streams(seed=0)
         self.condition = condition
@@ -156,22 +157,32 @@ class Network:
         """
         if self.fused or not self.ops.compiled:
             return
-        self.body.fuse(lambda layers: fused_units(layers, self.ops))
+        self.body.fuse(self._join)
         self.fused = True
+
+    def _join(self, layers: list[Layer]) -> list[Unit]:
+        units: list[Unit] = list(fused_units(layers, self.ops))
+        self._joined[tuple(layers)] = units
+        return units
 
     @contextlib.contextmanager
     def unfused(self) -> Iterator[None]:
         """Run layer by layer within the block, so that each array can be looked at."""
-        fused, self.fused = self.fused, False
-        if fused:
-            for _, layer in self.walk():
-                layer.ops = self.ops
-            self.body.fuse(lambda layers: layers)
+        if not self.fused:
+            yield
+            return
+        kept = {layer: layer.ops for _, layer in self.walk()}
+        for layer in kept:
+            layer.ops = self.ops
+        self.body.fuse(lambda layers: layers)
+        self.fused = False
         try:
             yield
-        finally:
-            if fused:
-                self.fuse()
+        finally:  # the same blocks as before, where a graph knows their arrays
+            for layer, ops in kept.items():
+                layer.ops = ops
+            self.body.fuse(lambda layers: self._joined[tuple(layers)])
+            self.fused = True
 
     def refresh_feedback(self, optimizer: Optimizer | None = None) -> None:
         """Have every V follow its W by the rule; to be called after each update of W (Sec. 2).

@@ -156,6 +156,19 @@ class Optimizer:
             g = made
         return g
 
+    def look(self, slot: Slot, g: Array) -> Array:
+        """Return `direction` of a gradient, and leave the plug-ins' states as they were."""
+        kept = self.states
+        self.states = {
+            key: {name: array.copy() for name, array in state.items()}
+            for key, state in kept.items()
+            if key.startswith(f"{slot.key}/")
+        }
+        try:
+            return self.direction(slot, g, slot.w)
+        finally:
+            self.states = kept
+
     def momentum_of(self, slot: Slot) -> float:
         """Return Eq. 3's m for a parameter: the last plug-in's that has one, or the optimizer's."""
         own = [p.momentum for p in self._plugins_of(slot) if p.momentum is not None]

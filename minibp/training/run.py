@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,9 @@ from minibp.optim import Optimizer
 from minibp.rng import Streams
 from minibp.training import metrics
 from minibp.training.data import Data
+from minibp.training.diagnostics import diagnose
 from minibp.training.feed import Feed, Part, feeds
+from minibp.training.probe import Probe
 from minibp.training.recipe import Recipe
 from minibp.training.replay import Replay
 from minibp.training.weights import put_weights, weights_of
@@ -97,7 +100,8 @@ class Run:
     """A run in progress: `advance` trains one epoch and appends its record to `history`.
 
     A record has the epoch, the mean training `loss`, the test `error` and, with a held-out part,
-    `holdout_error` (in percent), the `seconds` it took, and the diagnostics of each weighted layer.
+    `holdout_error` (in percent), the `seconds` it took, and the diagnostics of each weighted layer,
+    `layers`, at its end; `probes` are those within it, where settings ask for them.
     From the epoch in which a run diverges on, its errors are those of always predicting the most
     frequent training class, and it has no loss.
     """
@@ -116,6 +120,7 @@ class Run:
         train = self.feeds["train"]
         if isinstance(train, ResidentFeed):
             self.replay = Replay(self.network, self.optimizer, train, self.launch_step)
+        self.probe = Probe()  # of the epoch in progress
         self.history: list[dict[str, Any]] = []
         self.diverged_epoch: int | None = None
         self.confusion: list[list[int]] | None = None  # of the best epoch, on the test set
@@ -146,9 +151,10 @@ class Run:
         with np.errstate(over="ignore", invalid="ignore"), self.network.ops.working():
             try:
                 record["loss"] = self.train_epoch(epoch, on_step)
+                record |= self.probe.record()
                 self._estimate_moments(epoch)
                 predicted = self._evaluate()
-                layers = metrics.diagnose(self.network, *self._diagnostic_batch(epoch))
+                layers = diagnose(self.network, *self._diagnostic_batch(epoch), self.optimizer)
             except Diverged:
                 self.diverged_epoch, layers, predicted = epoch, {}, self._guesses()
                 record["loss"] = None
@@ -284,6 +290,7 @@ class Run:
         """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
         self.optimizer.rate = self.recipe.rate_at(epoch)
         sizes, order = self.batches_of("shuffle", epoch)
+        self.probe = self._probe(epoch)
         if self.replay is None:
             total = self._host_steps(sizes, order, on_step)
         else:
@@ -303,11 +310,12 @@ class Run:
             if loss is not None and not np.isfinite(loss):
                 raise Diverged
             on_step(loss)
+            if self.probe.due():
+                self.probe.take()
         return total
 
-    @staticmethod
     def _replayed_steps(
-        replay: Replay, sizes: list[int], order: np.ndarray, on_step: Callable
+        self, replay: Replay, sizes: list[int], order: np.ndarray, on_step: Callable
     ) -> Array:
         """The same where the samples are on the device."""
         replay.feed.begin(order)
@@ -315,6 +323,10 @@ class Run:
         for size in sizes:
             replay.step(size)
             on_step(None)
+            if self.probe.due():
+                replay.end()
+                self.probe.take()
+                replay.begin()
         replay.end()
         return replay.feed.total.reshape(())
 
@@ -340,6 +352,16 @@ class Run:
                 left -= len(sizes[:left])
 
         estimate_moments(self.network, batches(), settings.bn_alpha, settings.bn_average)
+
+    def _probe(self, epoch: int) -> Probe:
+        """Return what takes diagnostics within an epoch, always of its first batch."""
+        settings = self.recipe.settings
+        every = settings.diagnose_every if epoch <= settings.diagnose_epochs else 0
+        if not every:
+            return Probe()
+        X, labels = (array.copy() for array in self._diagnostic_batch(epoch))
+        look = partial(diagnose, self.network, X, labels, self.optimizer)
+        return Probe(every, epoch, self.steps_per_epoch(epoch), look)
 
     def _diagnostic_batch(self, epoch: int) -> tuple[Array, Array]:
         sizes, order = self.batches_of("shuffle", epoch)

@@ -44,6 +44,10 @@ class RunSettings:
         *("auto", "mean", "gcn+zca", "standardize", "unit", "none"),
         help="auto: gcn+zca for CIFAR, standardize for TIMIT, else mean",
     )
+    diagnose_every: int = number(
+        0, 0, help="steps between diagnostics within the first epochs; 0: at the end of epochs only"
+    )
+    diagnose_epochs: int = number(1, 1, help="how many epochs these are")
     last_batch: str = one_of("keep", "drop", help="a smaller last batch of an epoch")
 
     def __post_init__(self) -> None:

@@ -132,7 +132,7 @@ def test_a_gpu_trains_alike_and_goes_on_from_a_state(toy, head, name):
 
 def test_the_diagnostics_do_not_touch_training(toy, monkeypatch):
     with_them = finish(Run(plan("brSF+BN"), toy))
-    monkeypatch.setattr("minibp.training.metrics.diagnose", lambda *_: {})
+    monkeypatch.setattr("minibp.training.run.diagnose", lambda *_: {})
     without = finish(Run(plan("brSF+BN"), toy))
     assert_same(weights(with_them), weights(without))
 
