@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from minibp.errors import DamagedFileError
+from minibp.errors import DamagedFileError, InputError
 
 LONGEST = 100  # bytes of a folder's readable name: file systems take 255
 FOLDER_VARIABLE = "MINIBP_DATA_DIR"
@@ -44,6 +44,17 @@ def folder_name(text: str) -> str:
 def partial_name(path: Path) -> Path:
     """Return a name beside `path` that nobody else uses, on this machine or another."""
     return path.with_name(f".{path.name}.{os.getpid()}-{uuid.uuid4().hex[:8]}.part")
+
+
+def check_place(path: Path) -> None:
+    """Raise InputError unless a file can be written to a path, before there is work to be lost."""
+    folder = path.parent
+    if path.is_dir():
+        raise InputError(f"{path} is a folder: expected the name of a file.")
+    if not folder.is_dir():
+        raise InputError(f"{path}: there is no folder {folder}.")
+    if not os.access(folder, os.W_OK):
+        raise InputError(f"{path}: its folder cannot be written to.")
 
 
 @contextlib.contextmanager

@@ -82,7 +82,7 @@ def named(what: str) -> Iterator[None]:
         yield
     except InputError:
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         own = {str(vars(file.module)["__file__"]) for file in _loaded.values()}
         raise InputError(f"{what}: {_where(error, own)}{_words(error)}") from error
 

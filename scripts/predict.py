@@ -22,9 +22,10 @@ from minibp_datasets.tree import Tree
 
 from minibp import console
 from minibp.device import KERNELS, get_device
-from minibp.errors import InputError, printable
+from minibp.errors import DamagedFileError, InputError, counted, printable
 from minibp.experiments.kept import WEIGHTS
-from minibp.files import write_atomically
+from minibp.files import check_place, write_atomically
+from minibp.study.networks import NETWORKS
 from minibp.study.trained import Trained, load
 from minibp.training.data import check_labels
 
@@ -95,7 +96,7 @@ def test_set(trained: Trained, data_dir: Path | None, quiet: bool) -> Samples:
         unverified=data_dir is not None and name not in registry.names(),
         resize=settings.get("resize", "squash"),
         seed=settings.get("protocol_seed", 0),
-        network=settings.get("network"),
+        network=settings.get("network") if settings.get("network") in NETWORKS else None,
     )
     if data.sha256 != record["data_sha256"]:
         raise InputError(
@@ -105,8 +106,9 @@ def test_set(trained: Trained, data_dir: Path | None, quiet: bool) -> Samples:
     return Samples([f"{name}[{k}]" for k in range(len(data.y_test))], data.X_test, data.y_test)
 
 
-def samples_in(path: Path, trained: Trained) -> Iterator[Samples]:
-    """Yield the samples of a file or a folder, a part at a time."""
+def samples_in(path: Path, trained: Trained, faults: list[str]) -> Iterator[Samples]:
+    """Yield the samples of a file or a folder, a part at a time; add what cannot be read to
+    `faults`."""
     if not path.exists():
         raise InputError(
             f"{path} does not exist: expected an image, a folder, an .npz or .h5 file."
@@ -124,13 +126,15 @@ def samples_in(path: Path, trained: Trained) -> Iterator[Samples]:
             f"{path}: the network takes vectors of {trained.shape[0]} numbers, no images: expected "
             "an .npz or .h5 file."
         )
-    found = pictures(path, trained)
+    found = pictures(path, trained, faults)
     while some := list(itertools.islice(found, CHUNK)):
         names, images, labels = zip(*some, strict=True)
         yield Samples(names, np.stack(images), np.array(labels))
 
 
-def pictures(path: Path, trained: Trained) -> Iterator[tuple[str, np.ndarray, int]]:
+def pictures(
+    path: Path, trained: Trained, faults: list[str]
+) -> Iterator[tuple[str, np.ndarray, int]]:
     """Yield the images of a folder or an archive, or the single one, as name, array and label.
 
     They are decoded, turned upright and resized as those of a data set folder:PATH.
@@ -141,10 +145,14 @@ def pictures(path: Path, trained: Trained) -> Iterator[tuple[str, np.ndarray, in
     else:
         tree = Tree(only_archive(path, strict=False))
         contents, place = tree.read(list(filter(is_image, tree.names()))), path
-    empty = True
-    for name, image in fit_all(contents, trained.shape, resize, own=True):
-        empty = False
-        yield str(place / name), image, label_of(name, trained.class_names)
+    empty, above = True, place.resolve().name  # which may be a class's folder, too
+    try:
+        for name, image in fit_all(contents, trained.shape, resize, own=True):
+            empty = False
+            yield str(place / name), image, label_of(f"{above}/{name}", trained.class_names)
+    except DamagedFileError as error:  # of the others nothing is lost
+        faults.append(f"{place}: {error}")
+        return
     if empty:
         raise InputError(f"{path} has no images.")
 
@@ -156,7 +164,8 @@ def label_of(name: str, class_names: Sequence[str]) -> int:
     (0, -1)
     """
     folders = map(printable, name.split("/")[:-1])
-    return next((class_names.index(each) for each in folders if each in class_names), -1)
+    inner = reversed(list(folders))
+    return next((class_names.index(each) for each in inner if each in class_names), -1)
 
 
 @dataclass
@@ -169,7 +178,7 @@ class Count:
 
     def __str__(self) -> str:
         if not self.known:
-            return f"{self.samples} samples, of unknown classes"
+            return f"{counted(self.samples, 'sample')}, of unknown classes"
         error = 100 * self.wrong / self.known
         unknown = self.samples - self.known
         more = f"; {unknown} more of unknown classes" if unknown else ""
@@ -206,12 +215,16 @@ def main(argv: list[str] | None = None) -> int:
     try:
         if args.top < 1:
             raise InputError(f"--top {args.top}: expected 1 or more.")
+        if args.csv is not None:
+            check_place(args.csv)
         device = get_device(args.device, args.kernels, args.threads)
+        faults: list[str] = []
         trained, count, text = load(args.run, args.weights, device), Count(), io.StringIO()
         table = csv.writer(text, lineterminator="\n")
         table.writerow(COLUMNS)
         if args.files:
-            parts = itertools.chain.from_iterable(samples_in(path, trained) for path in args.files)
+            each = (samples_in(path, trained, faults) for path in args.files)
+            parts = itertools.chain.from_iterable(each)
         else:
             parts = iter([test_set(trained, args.data_dir, args.quiet)])
         for part in parts:
@@ -228,7 +241,9 @@ def main(argv: list[str] | None = None) -> int:
     if not args.quiet:
         print(f"{trained.record['condition']}, epoch {trained.epoch}{said(trained, args)}")
     print(count)
-    return 0
+    for fault in faults:
+        print(f"error: {fault}", file=sys.stderr)
+    return 2 if faults else 0
 
 
 def said(trained: Trained, args: argparse.Namespace) -> str:

@@ -33,6 +33,7 @@ from minibp.experiments.workers import run_in_processes, run_on_cluster, run_sid
 from minibp.files import folder_name, read_json
 from minibp.study import paper
 from minibp.study.conditions import Condition
+from minibp.study.networks import NETWORKS
 from minibp.study.protocol import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
 from minibp.study.recipe import paper_experiment
 from minibp.study.settings import Settings, changes_of
@@ -126,6 +127,8 @@ def sources_of(args: argparse.Namespace) -> list[DataSource]:
             options["data_dir"] = places[name]
         if name in args.unverified:
             options["unverified"] = True
+        if args.network in NETWORKS:  # images in folders are brought to its size
+            options["network"] = args.network
         sources.append(DataSource(name, tuple(sorted(options.items()))))
     return sources
 

@@ -7,6 +7,7 @@ from typing import Any
 from minibp.checks import finite, is_number, plain, whole
 from minibp.errors import InputError, printable
 from minibp.training.recipe import Recipe
+from minibp.training.schedule import BatchSchedule
 
 
 @dataclass(frozen=True)
@@ -53,11 +54,29 @@ class Experiment:
             raise InputError(
                 f"base rate {rate} times rate factors {factors}: expected finite learning rates."
             )
+        self._check_recipe()
         object.__setattr__(self, "rate_factors", tuple(map(float, factors)))
         if self.train_limit is not None:
             object.__setattr__(self, "train_limit", whole("train limit", self.train_limit))
         if self.holdout is not None:
             object.__setattr__(self, "holdout", finite("holdout", self.holdout))
+
+    def _check_recipe(self) -> None:
+        what = f"recipe {type(self.recipe).__name__}"
+        if not isinstance(self.recipe.name, str):
+            raise InputError(f"{what}: name is {self.recipe.name!r}: expected a text.")
+        identity = self.recipe.identity()
+        needed = {"condition": str, "seed": int, "settings": dict, "files": dict}
+        for key, kind in needed.items():
+            given = identity.get(key) if isinstance(identity, dict) else None
+            if not isinstance(given, kind):
+                raise InputError(
+                    f"{what}: identity() has {key} = {given!r}: expected a {kind.__name__}, as "
+                    "Recipe.identity() returns it."
+                )
+        schedules = self.recipe.schedules()
+        if not schedules or not all(isinstance(each, BatchSchedule) for each in schedules):
+            raise InputError(f"{what}: schedules() are {schedules!r}: expected BatchSchedules.")
 
     @property
     def seed(self) -> int:
@@ -84,6 +103,11 @@ class Experiment:
     def identity(self) -> dict[str, Any]:
         """Return what must agree for two records to be of the same experiment, JSON-able."""
         recipe = self.recipe.identity()
+        if recipe != self.recipe.identity():
+            raise InputError(
+                f"recipe {self.recipe.name}: identity() is another each time: expected what "
+                "decides the run's numbers, and nothing else."
+            )
         own = {
             "rate_factors": list(self.rate_factors),
             "train_limit": self.train_limit,

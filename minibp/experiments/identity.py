@@ -1,5 +1,6 @@
 """What makes two records those of the same experiment, and of the same run."""
 
+import re
 from typing import Any
 
 from minibp.errors import differing
@@ -44,9 +45,15 @@ def _flat(
     """Return a record's identity by name, with texts for the paths in it."""
     own = {name: record.get(name) for name in ("dataset", "seed", "data_sha256")}
     flat = own | {"condition": record.get("condition")} | defaults | record.get("settings", {})
-    for name in NAMES.keys() & flat.keys():
-        for path, text in texts.items():
-            flat[name] = str(flat[name]).replace(path, text)
+    unnamed = set(texts)
+    for name in sorted(NAMES.keys() & flat.keys()):
+        for path in sorted(texts, key=len, reverse=True):
+            # The whole path, not the end of another: my/rules.py is not rules.py.
+            whole = rf"(?<![\w./-]){re.escape(path)}(?=:)"
+            flat[name], found = re.subn(whole, lambda _, p=path: texts[p], str(flat[name]))
+            unnamed -= {path} if found else set()
+    if unnamed:  # such as a recipe's own
+        flat["texts of files"] = sorted(texts[path] for path in unnamed)
     return flat
 
 

@@ -1,5 +1,6 @@
 """The arithmetic of windows that slide over an image: sizes, paddings, strides."""
 
+from minibp.checks import is_whole
 from minibp.errors import InputError
 
 Pair = tuple[int, int]
@@ -25,9 +26,10 @@ def output_size(height: int, width: int, window: Pair, stride: int, padding: Pad
 
 def check_window(window: Pair, stride: int, padding: Padding) -> None:
     """Raise InputError unless the window and stride are positive and the padding non-negative."""
-    if len(window) != 2 or min(window) < 1 or stride < 1:
+    if len(window) != 2 or not all(is_whole(n) and n > 0 for n in (*window, stride)):
         raise InputError(f"window {window}, stride {stride}: expected integers of 1 or more.")
-    if len(padding) != 4 or min(padding) < 0:
+    four = isinstance(padding, tuple | list) and len(padding) == 4
+    if not four or not all(is_whole(n) and n >= 0 for n in padding):
         raise InputError(f"padding {padding}: expected (top, bottom, left, right), each 0 or more.")
 
 

@@ -4,6 +4,7 @@ import contextlib
 import math
 from collections.abc import Callable, Iterator
 
+from minibp.checks import is_whole, plain
 from minibp.device import Array
 from minibp.errors import InputError, unknown
 from minibp.layers import (
@@ -20,7 +21,7 @@ from minibp.layers import (
     Sigmoid,
     Tanh,
 )
-from minibp.ops.window import Padding, output_size
+from minibp.ops.window import Padding, Pair, output_size
 from minibp.rng import Streams
 from minibp.study.conditions import Condition
 from minibp.study.settings import Settings, check_init
@@ -53,6 +54,7 @@ class Builder:
         self.layers: list[Layer] = []
         self.weighted = 0  # layers with weights so far, which number the names
         self.within = ""  # the path of the block that is being built
+        self.taken: set[str] = set()  # names in that block
 
     def conv(
         self,
@@ -74,27 +76,26 @@ class Builder:
         activation  "relu", "sigmoid", "tanh" or None
         init        of W: "paper", "he", "xavier" or a standard deviation; None: the settings' own
         """
-        n, padding = self.weighted + 1, _sides(padding)
-        name = f"conv{n}"
-        if len(self.shape) != 3:
-            raise InputError(f"layer {name!r}: a convolution of inputs of shape {self.shape}.")
-        W, b = self._weights(name, (size, size, self.shape[2], features), True, init)
-        self.layers.append(Conv2D(W, b, stride=stride, padding=padding, name=name))
-        self._slide(name, size, stride, padding, features)
-        self._batch_norm(f"bn{n}", features)
-        active = self._activation(activation, n)
+        n = self.weighted + 1
+        with _naming(f"conv{n}"):
+            if len(self.shape) != 3:
+                raise InputError(f"a convolution of inputs of shape {self.shape}.")
+            padding = _sides(padding)
+            shape = (size, size, self.shape[2], features)
+            W, b = self._weights(f"conv{n}", shape, True, init)
+            conv = Conv2D(W, b, stride=plain(stride), padding=padding, name=f"conv{n}")
+            self.layers.append(conv)
+            self._slide(W.shape[:2], conv.stride, padding, W.shape[-1])
+            self._batch_norm(f"bn{n}", W.shape[-1])
+            active = self._activation(activation, n)
         if pool is None:
             self.layers += active
             return
-        kind, window, pool_stride = pool
-        if kind not in POOLS:
-            raise unknown("pool", kind, POOLS)
-        pool_padding = _sides(pool_padding)
-        given = {"padding": pool_padding, "name": f"pool{n}"}
-        pooling: list[Layer] = [POOLS[kind]((window, window), pool_stride, **given)]
+        with _naming(f"pool{n}"):
+            pooling = self._pool(pool, _sides(pool_padding), f"pool{n}")
         first = self.settings.block_order == "conv-relu-pool"
-        self.layers += active + pooling if first else pooling + active
-        self._slide(f"pool{n}", window, pool_stride, pool_padding, features)
+        self.layers += [*active, pooling] if first else [pooling, *active]
+        self._slide(pooling.window, pooling.stride, pooling.padding, W.shape[-1])
 
     def fc(
         self,
@@ -105,8 +106,9 @@ class Builder:
     ) -> None:
         """Add a hidden block FC → BN → activation; images are made vectors first."""
         n = self._linear(features, True, init)
-        self._batch_norm(f"bn{n}", features)
-        self.layers += self._activation(activation, n)
+        with _naming(f"fc{n}"):
+            self._batch_norm(f"bn{n}", *self.shape)
+            self.layers += self._activation(activation, n)
 
     def output(self, classes: int, *, init: str | float | None = None) -> None:
         """Add the last layer, without BN and activation."""
@@ -118,12 +120,13 @@ class Builder:
 
     def global_avg_pool(self) -> None:
         """Add the mean over all positions: (H, W, C) becomes (C,)."""
-        self.add(GlobalAvgPool(name=f"mean{self.weighted}"))
+        self.add(GlobalAvgPool(name=self._free(f"mean{self.weighted}")))
 
     def activation(self, kind: str) -> None:
         """Add "relu", "sigmoid" or "tanh", as after a residual block."""
+        made = self._kind(kind)
         name = "-".join([kind, *(layer.name for layer in self.layers[-1:])])
-        self.layers.append(self._kind(kind)(name=name))
+        self.layers.append(made(name=self._free(name)))
 
     def residual(
         self,
@@ -137,16 +140,16 @@ class Builder:
         branch, shortcut  functions that add blocks to the builder they are given
         """
         count = sum(isinstance(layer, Residual) for layer in self.layers)
-        name = name or f"block{count + 1}"
+        name = name or self._free(f"block{count + 1}")
         outer, shape = self.layers, self.shape
         parts, shapes = [], []
-        for build in (branch, shortcut):
-            self.layers, self.shape = [], shape
-            with self._inside(name):
+        with self._inside(name):
+            for build in (branch, shortcut):
+                self.layers, self.shape = [], shape
                 if build is not None:
                     build(self)
-            parts.append(self.layers)
-            shapes.append(self.shape)
+                parts.append(self.layers)
+                shapes.append(self.shape)
         self.layers = outer
         if shapes[0] != shapes[1]:
             raise InputError(
@@ -171,20 +174,38 @@ class Builder:
 
     def _linear(self, features: int, hidden: bool, init: str | float | None) -> int:
         if len(self.shape) == 3:
-            self.layers.append(Flatten(name="flatten"))
+            self.layers.append(Flatten(name=self._free("flatten")))
             self.shape = (math.prod(self.shape),)
         name = f"fc{self.weighted + 1}"
-        W, b = self._weights(name, (self.shape[0], features), hidden, init)
+        with _naming(name):
+            W, b = self._weights(name, (self.shape[0], features), hidden, init)
         self.layers.append(Linear(W, b, name=name))
-        self.shape = (features,)
+        self.shape = W.shape[-1:]
         return self.weighted
 
-    def _slide(self, name: str, size: int, stride: int, padding: Padding, features: int) -> None:
-        try:
-            pair = output_size(*self.shape[:2], (size, size), stride, padding)
-        except InputError as error:
-            raise InputError(f"layer {name!r}: {error}") from error
-        self.shape = (*pair, features)
+    def _pool(self, pool: object, padding: Padding, name: str) -> MaxPool2D | AvgPool2D:
+        if not isinstance(pool, tuple) or len(pool) != 3:
+            raise InputError(
+                f"pool={pool!r}: expected ('max' or 'avg', size of the window, stride), or None."
+            )
+        kind, window, stride = map(plain, pool)
+        if kind not in POOLS:
+            raise unknown("pool", kind, POOLS)
+        pooling = POOLS[kind]((window, window), stride, padding=padding, name=name)
+        output_size(*self.shape[:2], pooling.window, pooling.stride, padding)
+        return pooling
+
+    def _slide(self, window: Pair, stride: int, padding: Padding, features: int) -> None:
+        self.shape = (*output_size(*self.shape[:2], window, stride, padding), features)
+
+    def _free(self, name: str) -> str:
+        """Return the name, or with a number, so that no other of this block's layers has it."""
+        free, number = name, 1
+        while free in self.taken:
+            number += 1
+            free = f"{name}-{number}"
+        self.taken.add(free)
+        return free
 
     def _activation(self, kind: str | None, n: int) -> list[Layer]:
         return [] if kind is None else [self._kind(kind)(name=f"{kind}{n}")]
@@ -209,8 +230,9 @@ class Builder:
     ) -> tuple[Array, Array | None]:
         """Return W ~ N(0, σ²), and b = 0 or None: BN takes a bias out again, so that its gradient
         is rounding noise, which BM would turn into full steps."""
-        if not all(isinstance(size, int) and size > 0 for size in shape):
-            raise InputError(f"layer {name!r}: W of shape {shape}: expected whole numbers over 0.")
+        shape = tuple(map(plain, shape))
+        if not all(is_whole(size) and size > 0 for size in shape):
+            raise InputError(f"W of shape {shape}: expected whole numbers over 0.")
         self.weighted += 1
         W = self.streams[f"init/{self.within}{name}"].at(0).normal(shape, self._sigma(shape, init))
         biased = self.settings.bias_before_bn or not (hidden and self.condition.bn)
@@ -231,11 +253,12 @@ class Builder:
 
     @contextlib.contextmanager
     def _inside(self, name: str) -> Iterator[None]:
-        before, self.within = self.within, f"{self.within}{name}/"
+        before, self.within = (self.within, self.taken), f"{self.within}{name}/"
+        self.taken = set()
         try:
             yield
         finally:
-            self.within = before
+            self.within, self.taken = before
 
 
 def _sides(padding: Padding | int) -> Padding:
@@ -244,4 +267,14 @@ def _sides(padding: Padding | int) -> Padding:
     >>> _sides(1), _sides((0, 1, 0, 1))
     ((1, 1, 1, 1), (0, 1, 0, 1))
     """
-    return (padding,) * 4 if isinstance(padding, int) else padding
+    return (plain(padding),) * 4 if is_whole(padding) else padding
+
+
+@contextlib.contextmanager
+def _naming(name: str) -> Iterator[None]:
+    """Have an InputError say which layer it is about."""
+    try:
+        yield
+    except InputError as error:
+        whose = "" if str(error).startswith("layer ") else f"layer {name!r}: "
+        raise InputError(f"{whose}{error}") from error

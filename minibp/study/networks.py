@@ -1,12 +1,15 @@
 """The networks: Table 1, one function a column, and those of users."""
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from functools import partial
 
 from minibp import usercode
 from minibp.checks import is_whole, plain
 from minibp.device import Device, check_dtype
 from minibp.errors import InputError, unknown
+from minibp.layers import WeightedLayer
+from minibp.layers.tree import walk
 from minibp.losses import LOSSES
 from minibp.network import Network
 from minibp.ops.tiers import check_matmul
@@ -81,6 +84,11 @@ def get_network(name: str) -> Build:
 
     Raises InputError for an unknown name, a file that cannot be loaded, or no such function in it.
     """
+    if not isinstance(name, str):
+        raise InputError(
+            f"network {_name_of(name)}: a recipe knows its network by a name that its record can "
+            "keep: expected such as 'my_net.py:small'."
+        )
     if name in NETWORKS:
         return NETWORKS[name][0]
     place = usercode.split(name)
@@ -92,10 +100,8 @@ def get_network(name: str) -> Build:
         raise InputError(f"{path} has no function {function!r}: {EXPECTED}.")
     try:
         inspect.signature(build).bind(None, 2)
-    except TypeError as error:
-        raise InputError(
-            f"network {name}: {function}{inspect.signature(build)} ({error}): {EXPECTED}."
-        ) from error
+    except (TypeError, ValueError) as error:  # ValueError: a builtin has no signature to look at
+        raise InputError(f"network {name}: {function} ({error}): {EXPECTED}.") from error
     return build
 
 
@@ -130,10 +136,11 @@ def build_network(
     >>> [layer.name for layer in net.layers][:5]
     ['conv1', 'bn1', 'relu1', 'pool1', 'conv2']
     """
-    build = get_network(network) if isinstance(network, str) else network
-    shape = NETWORKS[network][1] if network in NETWORKS else shape
-    if shape is None:
-        raise InputError(f"network {network}: give the shape of an input, such as (28, 28, 1).")
+    build, name = (get_network(network), network) if isinstance(network, str) else (network, "")
+    what = f"network {name or _name_of(network)}"
+    if not callable(build):
+        raise InputError(f"{what}: expected a name, or {EXPECTED.removeprefix('expected ')}.")
+    shape = _checked_shape(what, shape, NETWORKS[name][1] if name in NETWORKS else None)
     classes = plain(classes)
     if not is_whole(classes) or classes < 2:
         raise InputError(f"classes={classes!r}: expected an integer of 2 or more.")
@@ -141,9 +148,10 @@ def build_network(
     check_matmul(device, settings.matmul, dtype)
     streams = Streams(seed, device, check_dtype(dtype))
     net = Builder(shape, condition, streams, settings)
-    with usercode.named(f"network {network}"):
+    with usercode.named(what):
         returned = build(net, classes)
-    _check_built(f"network {network}", net, returned, classes)
+    _check_built(what, net, returned, classes)
+    last = [path for path, layer in walk(net.layers) if isinstance(layer, WeightedLayer)][-1]
     built = Network(
         net.layers,
         rule=condition.rule(settings.sigma),
@@ -151,7 +159,7 @@ def build_network(
         condition=condition,
         device=device,
         input_shape=shape,
-        symmetric=(net.layers[-1].name,) if settings.feedback_layers == "all but last" else (),
+        symmetric=(last,) if settings.feedback_layers == "all but last" else (),
         matmul=settings.matmul,
         loss=LOSSES[settings.loss],
     )
@@ -160,11 +168,31 @@ def build_network(
     return built
 
 
+def _name_of(network: object) -> str:
+    """Return what to call a function, also one that functools.partial has made."""
+    function = network.func if isinstance(network, partial) else network
+    return getattr(function, "__name__", repr(network))
+
+
+def _checked_shape(what: str, shape: object, own: tuple[int, ...] | None) -> tuple[int, ...]:
+    """Return the shape of an input as a tuple of Python's integers; `own` is Table 1's."""
+    if shape is None and own is None:
+        raise InputError(f"{what}: give the shape of an input, such as (28, 28, 1).")
+    found = (
+        own if shape is None else tuple(map(plain, shape if isinstance(shape, Iterable) else ()))
+    )
+    if len(found) not in (1, 3) or not all(is_whole(n) and n > 0 for n in found):
+        raise InputError(f"{what}: shape {shape!r}: expected (H, W, C) or (I,), each 1 or more.")
+    if own is not None and found != own:
+        raise InputError(f"{what} takes inputs of shape {own}, not {found}: leave shape out.")
+    return found
+
+
 def _check_built(what: str, net: Builder, returned: object, classes: int) -> None:
     """Raise InputError unless a function has added layers that end in an output for each class."""
     if returned is not None:
         raise InputError(f"{what} returned a {type(returned).__name__}: {EXPECTED}.")
-    if not net.weighted:
+    if not any(isinstance(layer, WeightedLayer) for _, layer in walk(net.layers)):
         raise InputError(f"{what} has no layer with weights: {EXPECTED}.")
     if net.shape != (classes,):
         raise InputError(

@@ -3,6 +3,7 @@
 import dataclasses
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from minibp import usercode
@@ -143,6 +144,12 @@ def recipe_of(record: dict[str, Any]) -> PaperRecipe:
         raise InputError(
             f"{record['condition']} is no condition on a named network: give the recipe that it is."
         )
+    for path in words:
+        if not Path(path).exists():
+            raise InputError(
+                f"the run's file {path} is not here: its path is seen from the folder where the "
+                "run was started. Go there, or put the file in that place."
+            )
     known = {entry.name for entry in dataclasses.fields(Settings)}
     recipe = PaperRecipe(
         rate=found["base_rate"],

@@ -114,6 +114,11 @@ def load(
     try:
         prepare = read_preparation(place.parent)
     except FileNotFoundError as error:
+        if "network" not in record["settings"]:
+            raise InputError(
+                f"{place.parent} has no {PREPARATION}: its recipe prepares samples by code of its "
+                "own, and only what minibp.training.preprocess makes is kept."
+            ) from error
         raise InputError(
             f"{place.parent} has no {PREPARATION}, which says how samples are prepared. train.py "
             "with --resume and the same --out writes it; of a sweep, run it again with "

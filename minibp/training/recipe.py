@@ -1,12 +1,13 @@
 """What a run is made from. A run knows no more: neither conditions nor the networks of a paper."""
 
 import dataclasses
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from minibp import usercode
-from minibp.checks import finite, is_whole, whole
+from minibp.checks import finite, is_whole, plain, whole
 from minibp.device import Device, check_dtype
 from minibp.errors import InputError, printable
 from minibp.network import Network
@@ -60,12 +61,15 @@ class Recipe:
             object.__setattr__(self, name, value)
 
     def network(self, device: Device, shape: tuple[int, ...], classes: int) -> Network:
-        """Return the network, on the device, for inputs of a shape (H, W, C) or (I,)."""
-        raise NotImplementedError
+        """Return the network, on the device, for inputs of a shape (H, W, C) or (I,).
+
+        It is called more than once, and must then give the same: draw from named streams.
+        """
+        raise NotImplementedError("a recipe says network(self, device, shape, classes)")
 
     def optimizer(self, network: Network) -> Optimizer:
         """Return what moves the network's parameters, with this recipe's rate."""
-        raise NotImplementedError
+        raise NotImplementedError("a recipe says optimizer(self, network)")
 
     @property
     def name(self) -> str:
@@ -75,8 +79,9 @@ class Recipe:
     @property
     def files(self) -> dict[str, str]:
         """The SHA-256 of each of a user's files that it depends on, by the path as given."""
-        path = usercode.file_of(type(self))
-        return {} if path is None else {str(path): usercode.checksum(path)}
+        bases = [cls for cls in type(self).__mro__ if issubclass(cls, Recipe)]
+        paths = {str(path) for cls in bases if (path := usercode.file_of(cls)) is not None}
+        return {path: usercode.checksum(path) for path in sorted(paths)}
 
     def prepare(self, data: Data) -> preprocess.Preprocess:
         """Return what turns samples into inputs, fitted on the training set."""
@@ -97,7 +102,7 @@ class Recipe:
         """Return what must agree for two results to be of the same recipe, JSON-able."""
         common = {entry.name for entry in dataclasses.fields(Recipe)}
         fields = [entry.name for entry in dataclasses.fields(self) if entry.name not in common]
-        own = {name: getattr(self, name) for name in fields} | {
+        own = {name: self._recorded(name) for name in fields} | {
             "epochs": self.epochs,
             "batch_size": self.batches.size if self.batches.change is None else str(self.batches),
             "base_rate": self.rate,
@@ -110,6 +115,19 @@ class Recipe:
             "settings": own | dataclasses.asdict(self.settings),
             "files": {printable(path): sha for path, sha in self.files.items()},
         }
+
+    def _recorded(self, name: str) -> Any:
+        """Return a field as JSON has it, where a tuple is a list; raise InputError if it cannot."""
+        value = plain(getattr(self, name))
+        if dataclasses.is_dataclass(value):
+            return value  # a subclass says how
+        try:
+            return json.loads(json.dumps(value, allow_nan=False))
+        except (TypeError, ValueError) as error:
+            raise InputError(
+                f"recipe {type(self).__name__}: {name} = {value!r} cannot stand in a record "
+                f"({error}): expected numbers, texts, None, and lists and dicts of them."
+            ) from error
 
     def defaults(self) -> dict[str, Any]:
         """Return the values of settings that an older record has not."""

@@ -2,6 +2,7 @@
 
 import csv
 import re
+import shutil
 import sys
 from pathlib import Path
 
@@ -94,9 +95,9 @@ def test_images_in_class_folders_are_those_of_the_data_set(pets, out):
     assert lines[0].startswith(f"{images / 'test' / 'blue dog' / '0.png'}: ")
 
 
-def test_single_images_have_no_known_class(pets, out):
+def test_single_images_elsewhere_have_no_known_class(pets, out, tmp_path):
     run, images = pets
-    file = images / "test" / "red cat" / "3.png"
+    file = shutil.copy(images / "test" / "red cat" / "3.png", tmp_path)
     lines = out(run, file, file, "--top", 2)
     assert re.fullmatch(re.escape(f"{file}: ") + r"[a-z ]+ \d+\.\d %, [a-z ]+ \d+\.\d %", lines[0])
     assert lines[-1] == "2 samples, of unknown classes"
@@ -145,6 +146,8 @@ def test_errors(digits, pets, out, tmp_path):
         ([tmp_path / "empty"], "has no images"),
         (["--top", 0], "expected 1 or more"),
         (["--weights", "honest"], "without --holdout"),
+        (["--csv", tmp_path], "is a folder: expected the name of a file"),
+        (["--csv", tmp_path / "no" / "x.csv"], "there is no folder"),
     ):
         status, text = out(digits, *given)
         assert status == 2
@@ -152,6 +155,33 @@ def test_errors(digits, pets, out, tmp_path):
         assert re.search(message, text)
     status, text = out(tmp_path)
     assert (status, "has no run.json" in text) == (2, True)
+
+
+def test_classes_are_known_from_the_folder_above_too(pets, out):
+    run, images = pets
+    one = next((images / "test" / "red cat").iterdir())
+    for given in (one, images / "test" / "red cat"):
+        assert re.match(r"error rate: 0\.00 % \(0 of \d+ samples", out(run, given)[-1])
+
+
+def test_an_image_that_cannot_be_read_does_not_lose_the_others(pets, out, tmp_path, capsys):
+    run, images = pets
+    shutil.copytree(images / "test", tmp_path / "some")
+    (tmp_path / "some" / "red cat" / "broken.png").write_bytes(b"no image")
+    status, text = out(run, tmp_path / "some", "--csv", tmp_path / "c.csv")
+    assert (status, "some: " in text, "broken.png: not a whole image" in text) == (2, True, True)
+    assert len((tmp_path / "c.csv").read_text().splitlines()) == 13
+
+
+def test_a_users_network_on_a_folder_of_images(pets, out, tmp_path):
+    path = tmp_path / "net.py"
+    code = "def tiny(net, classes):\n    net.conv(3, 4, stride=8)\n    net.output(classes)\n"
+    path.write_text(code)
+    data = ["--dataset", f"folder:{pets[1]}", "--network", f"{path}:tiny"]
+    quick = "--epochs 1 --batch-size 10 --rate-factors 1 --threads 1 --quiet".split()
+    main(train, *data, *quick, "--out", tmp_path / "run")
+    lines = out(tmp_path / "run")
+    assert LAST_LINE.match(lines[-1])[1] in lines[-2]
 
 
 def test_a_test_set_that_has_changed(pets, out):

@@ -1,3 +1,4 @@
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -10,6 +11,7 @@ from minibp.errors import InputError
 from minibp.files import read_json
 from minibp.layers import AvgPool2D, BatchNorm, Conv2D, Flatten, Linear, MaxPool2D
 from minibp.study.networks import get_network
+from minibp.study.recipe import paper_experiment
 from minibp.training import checkpoint
 
 ROOT = Path(__file__).parents[2]
@@ -83,7 +85,7 @@ def test_a_layer_of_a_users_own():
     [
         ("def g(net, classes): pass", "no function 'f'"),
         ("f = 3", "no function 'f'"),
-        ("def f(net): pass", r"f\(net\).*def NAME\(net, classes\)"),
+        ("def f(net): pass", r"too many positional.*def NAME\(net, classes\)"),
         ("def f(net, classes): return net", "returned a Builder"),
         ("def f(net, classes): pass", "no layer with weights"),
         ("def f(net, classes): net.fc(4)", r"shape \(4,\): expected \(3,\)"),
@@ -100,6 +102,15 @@ def test_a_layer_of_a_users_own():
             r"layer 'block1': the branch makes \(8, 8, 2\) into \(6, 6, 4\), the shortcut into "
             r"\(8, 8, 2\)",
         ),
+        ("def f(net, classes): net.conv(3, 4, stride=1.5)", "layer 'conv1': window .* stride 1.5"),
+        ("def f(net, classes): net.conv(3, 4, stride=0)", "layer 'conv1': window"),
+        ("def f(net, classes): net.conv(3, 4, padding=-1)", "layer 'conv1': padding"),
+        ("def f(net, classes): net.conv(3, 4, padding=(1, 1))", "layer 'conv1': padding"),
+        ("def f(net, classes): net.conv(3, 4, init='hee')", "layer 'conv1': .*init='hee'"),
+        ("def f(net, classes): net.conv(3, 4, activation='rleu')", "layer 'conv1': .*'relu'"),
+        ("def f(net, classes): net.conv(3, 4, pool=2)", "layer 'pool1': pool=2: expected"),
+        ("def f(net, classes): raise SystemExit(3)", "SystemExit: 3"),
+        ("f = max", "no signature|expected def NAME"),
         (
             "from minibp.layers import ReLU\n"
             "def f(net, classes):\n"
@@ -119,8 +130,88 @@ def test_what_does_not_fit_is_told_before_any_work(tmp_path, code, match):
         build(f"{tmp_path / 'f.py'}:f")
 
 
+def test_names_in_a_branch_and_its_shortcut_do_not_meet():
+    """A block before whose convolutions a ReLU comes, one of vectors, one of blocks."""
+
+    def pre_activated(net):
+        net.activation("relu")
+        net.conv(3, 4, padding=1, activation=None)
+
+    def vector(net):
+        net.fc(5)
+
+    def mean(net):
+        net.global_avg_pool()
+
+    def nested(net):
+        net.residual(pre_activated, pre_activated)
+
+    for part in (pre_activated, vector, mean, nested):
+
+        def net_of(net, classes, part=part):
+            net.residual(part, part)
+            net.output(classes)
+
+        paths = [path for path, _ in build(net_of, "frSF+BN").walk()]
+        assert len(set(paths)) == len(paths) > 3
+
+
+def test_layers_that_were_added_count_as_weights():
+    def added(net, classes):
+        net.add(Flatten(name="flat"))
+        net.add(Linear(np.zeros((128, classes)), name="top"))
+
+    assert [layer.path for layer in build(added).weighted] == ["top"]
+
+
+def test_numpys_integers_are_sizes():
+    def net_of(net, classes):
+        one, four = np.int64(1), np.int64(4)
+        net.conv(np.int64(3), four, stride=one, padding=one, pool=("max", np.int64(2), one))
+        net.fc(four)
+        net.output(np.int64(classes))
+
+    net = build(net_of, shape=np.array(SHAPE))
+    assert net.input_shape == SHAPE
+    assert all(type(size) is int for layer in net.weighted for size in layer.W.shape)
+
+
+@pytest.mark.parametrize("last", ["convolution", "block"])
+def test_the_last_layer_with_weights_keeps_V_is_W(last):
+    def net_of(net, classes):
+        net.conv(3, 4, padding=1)
+        if last == "block":
+            net.residual(lambda net: net.conv(1, 4, activation=None))
+        net.conv(1, classes, activation=None)
+        net.global_avg_pool()
+
+    net = build(net_of, "frSF", feedback_layers="all but last")
+    assert [layer.V is layer.W for layer in net.weighted] == [False] * (len(net.weighted) - 1) + [
+        True
+    ]
+
+
+def test_functions_are_called_by_their_names():
+    def wrong(net, classes):
+        net.fc(7)
+
+    for function in (wrong, functools.partial(wrong)):
+        with pytest.raises(InputError, match=r"network wrong ends in outputs of shape \(7,\)"):
+            build(function)
+    with pytest.raises(InputError, match=r"network wrong: .* 'my_net.py:small'"):
+        paper_experiment("digits", wrong, Condition())
+
+
+@pytest.mark.parametrize("shape", [8, (8, 8), (8, 8, 0), (8, 8, 1.5), "8"])
+def test_shapes_that_are_none(shape):
+    with pytest.raises(InputError, match=r"network small: shape .* \(H, W, C\) or \(I,\)"):
+        build(small, shape=shape)
+
+
 def test_table_1_keeps_its_input_shape():
-    assert build("mnist").input_shape == (28, 28, 1)
+    assert build("mnist", shape=(28, 28, 1)).input_shape == (28, 28, 1)
+    with pytest.raises(InputError, match=r"mnist takes inputs of shape \(28, 28, 1\), not"):
+        build("mnist")
     with pytest.raises(InputError, match="give the shape"):
         build(small, shape=None)
     with pytest.raises(InputError, match=r"unknown network 'minst'; did you mean 'mnist'"):

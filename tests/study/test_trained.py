@@ -140,7 +140,7 @@ def test_a_users_rule_must_be_that_of_the_run(tmp_path, monkeypatch):
     with pytest.raises(InputError, match=r"half\.py has changed since the run: its SHA-256 was"):
         minibp.load("run")
     (tmp_path / "half.py").unlink()
-    with pytest.raises(InputError, match=r"half\.py"):
+    with pytest.raises(InputError, match=r"half\.py is not here: its path is seen from the folder"):
         minibp.load("run")
 
 
