@@ -24,10 +24,11 @@ from tqdm import tqdm
 
 from minibp import console
 from minibp.device import KERNELS, Device, available_cores, get_device
-from minibp.errors import DamagedFileError, InputError
+from minibp.errors import DamagedFileError, InputError, counted
 from minibp.experiments.experiment import Experiment
-from minibp.experiments.folder import HEAD, changes_in
+from minibp.experiments.folder import HEAD, RECORD, changes_in
 from minibp.experiments.job import DataSource, Job, Worker, folder_of, jobs_of
+from minibp.experiments.kept import WEIGHTS
 from minibp.experiments.sweep import Sweep, run_here
 from minibp.experiments.workers import run_in_processes, run_on_cluster, run_side_by_side
 from minibp.files import folder_name, read_json
@@ -198,7 +199,7 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, DataSourc
 
 def dry_run(sweep: Sweep, workers: int, worker: Worker) -> None:
     """Print the runs that are left, and about how long they and their records take."""
-    seconds, size = {}, 0.0
+    seconds, size, told = {}, 0.0, set()
     for job in sweep.left.values():
         experiment = job.experiment
         kind = (job.source.name, experiment.recipe.condition.bn)
@@ -206,7 +207,9 @@ def dry_run(sweep: Sweep, workers: int, worker: Worker) -> None:
             try:
                 seconds[kind] = seconds_of_an_epoch(job, worker)
             except InputError as error:  # the real sweep names it, and does the others
-                print(f"cannot be run: {error}", file=sys.stderr)
+                if str(error) not in told:
+                    print(f"cannot be run: {error}", file=sys.stderr)
+                told.add(str(error))
                 continue
         size += experiment.recipe.epochs * LAYERS * RECORD_BYTES
         print(f"{job.source.name}  {experiment.recipe.name}  seed {experiment.seed}  {job.trial}")
@@ -315,6 +318,12 @@ def main(argv: list[str] | None = None) -> int:
         return 130
     display.bar.close()
     progress = sweep.progress
+    if args.keep_weights and (bare := [job for job in jobs if job.done and not has_weights(job)]):
+        print(
+            f"note: the weights of {counted(len(bare), 'run')} were not kept, since they were done "
+            "before, without --keep-weights: to have them, run them again into a new folder.",
+            file=sys.stderr,
+        )
     for outcome in progress.errors:
         print(f"failed: {outcome.job.place}: {outcome.error}", file=sys.stderr)
     print(
@@ -324,15 +333,29 @@ def main(argv: list[str] | None = None) -> int:
     return 1 if progress.failed else 0
 
 
+def has_weights(job: Job) -> bool:
+    """Return whether a run's weights are kept; one that diverged at once has none."""
+    diverged = read_json(job.place / RECORD)["diverged_epoch"]
+    return diverged == 1 or (job.place / WEIGHTS["best"]).exists()
+
+
 def compile_one(sweep: Sweep, device: Device) -> None:
     """Compile the kernels here, before the workers need them, by the first run that can be set up;
-    what is wrong with the others is told when it is their turn."""
+    what is wrong with others is told when it is their turn.
+
+    Raises InputError if none can be.
+    """
+    errors = []
     for job in {job.folder: job for job in sweep.left.values()}.values():
-        with contextlib.suppress(InputError):
+        try:
             data = job.source.load(registry.load)
             compiling = lambda: print("compiling …", file=sys.stderr)  # noqa: E731
             rehearse(job.experiment.recipe, data, device, compiling)
             return
+        except InputError as error:
+            errors.append(error)
+    if errors:
+        raise errors[0]
 
 
 def check(folder: Path, experiments: list[tuple[Experiment, DataSource]]) -> None:

@@ -14,7 +14,7 @@ from minibp import console
 from minibp.errors import InputError
 from minibp.experiments import results
 from minibp.study.claims import judge
-from minibp.study.tables import cells, datasets_of, render
+from minibp.study.tables import cells, datasets_of, of_table_1, render
 
 COLUMNS = (
     "dataset condition rate_factor schedule seed best_error best_epoch diverged_epoch honest_error"
@@ -40,7 +40,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def print_claims(records: list[dict], markdown: bool) -> None:
     """Print the verdict on each claim, with the numbers it used."""
-    found = cells(records)
+    found = cells(of_table_1(records))
     if markdown:
         print("| data set | claim | source | verdict | numbers |\n|---|---|---|---|---|")
     for verdict in judge(found, datasets_of(found)):

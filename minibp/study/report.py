@@ -12,7 +12,7 @@ from typing import Any
 from minibp.experiments.results import best_rate
 from minibp.study import paper
 from minibp.study.claims import judge
-from minibp.study.tables import cells, condition_of, datasets_of, render
+from minibp.study.tables import cells, condition_of, datasets_of, of_table_1, render
 
 TEMPLATE = Path(__file__).with_name("report.html")
 VANISHED = 1e-12  # of a norm
@@ -21,7 +21,7 @@ DIAGNOSTICS = ("sign_concordance", "angle_V_W", "angle_dW", "norm_dX", "zero_sha
 
 def report(records: list[dict[str, Any]], title: str) -> str:
     """Return the page of some records (see `results.read`) as HTML."""
-    found = cells(records)
+    found = cells(of_table_1(records))
     page = TEMPLATE.read_text(encoding="utf-8")
     parts = {
         "TITLE": html.escape(title),

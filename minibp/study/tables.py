@@ -162,7 +162,8 @@ def entries(table: paper.Table, found: Cells, datasets: Sequence[str]) -> list[l
     for dataset in datasets:
         baseline = found.get((dataset, BASELINE))
         row = []
-        for head, condition in zip(table.heads, table.conditions, strict=True):
+        for head in table.heads:
+            condition = condition_of(head)
             ours = found.get((dataset, condition))
             shade = colour(ours.mean, baseline.mean) if ours and baseline else None
             published = table.errors.get(dataset, {}).get(condition)
@@ -180,7 +181,8 @@ def datasets_of(found: Cells) -> list[str]:
 
 def render(records: Sequence[dict[str, Any]], form: str = "text", names: Sequence[str] = ()) -> str:
     """Return the paper's tables (2, 3, 4 or 4c1 and 4c2, 5; all without names) as text, markdown,
-    html or csv.
+    html or csv. Without names there are also tables of what the paper has not: further conditions,
+    and networks of a user's, whose numbers do not stand beside the paper's.
 
     Each data set has a row of our errors, mean ± standard deviation over seeds, one of the paper's,
     and one of the differences. ▲ and ▼ (or yellow and blue) mark what is worse or better than SGD
@@ -190,12 +192,44 @@ def render(records: Sequence[dict[str, Any]], form: str = "text", names: Sequenc
     if form not in forms:
         raise unknown("format", form, forms)
     records = list(records)
-    found = cells(records)
     unfinished = sum(not record["finished"] for record in records)
-    text = forms[form](paper.tables(*names), found)
+    text = forms[form](grids(records, names))
     if unfinished and form != "csv":
         text += f"\n{unfinished} experiments are not finished, and not counted.\n"
     return text
+
+
+Grid = tuple[paper.Table, Cells]
+
+
+def of_table_1(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Return the records of the paper's networks: those that can be compared with its numbers."""
+    return [record for record in records if not _own_network(record)]
+
+
+def _own_network(record: dict[str, Any]) -> str:
+    """Return the name of a user's network, "my_net.py:small", or "" for one of Table 1."""
+    name = record.get("settings", {}).get("network", "")
+    return name if ".py:" in name else ""
+
+
+def grids(records: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> list[Grid]:
+    """Return tables with the numbers that stand in them: see `render`."""
+    found, tables = cells(of_table_1(records)), paper.tables(*names)
+    if names:
+        return [(table, found) for table in tables]
+    shown = {condition for table in tables for condition in table.conditions}
+    more = _table("other", "Conditions that the paper has not", found, shown)
+    rows = [(table, found) for table in [*tables, *more]]
+    for network in sorted({_own_network(record) for record in records} - {""}):
+        part = cells([record for record in records if _own_network(record) == network])
+        rows += [(table, part) for table in _table(network, f"Network {network}", part, set())]
+    return rows
+
+
+def _table(name: str, title: str, found: Cells, shown: set) -> list[paper.Table]:
+    heads = dict.fromkeys(str(condition) for _, condition in found if condition not in shown)
+    return [paper.Table(name, title, tuple(heads), {})] if heads else []
 
 
 def _lines(row: list[Entry]) -> list[tuple[str, list[str]]]:
@@ -215,18 +249,18 @@ def _lines(row: list[Entry]) -> list[tuple[str, list[str]]]:
     return lines
 
 
-def _blocks(tables: list[paper.Table], found: Cells):
+def _blocks(tables: list[Grid]):
     """Yield (table, its lines) for tables that there are numbers of."""
-    for table in tables:
+    for table, found in tables:
         rows = entries(table, found, datasets_of(found))
         rows = [row for row in rows if any(entry.ours for entry in row)]
         if rows:
             yield table, [line for row in rows for line in _lines(row)]
 
 
-def _text(tables: list[paper.Table], found: Cells) -> str:
+def _text(tables: list[Grid]) -> str:
     parts = []
-    for table, lines in _blocks(tables, found):
+    for table, lines in _blocks(tables):
         columns = [["", *table.heads], *([name, *texts] for name, texts in lines)]
         widths = [max(len(line[k]) for line in columns) for k in range(len(columns[0]))]
         rows = [
@@ -240,18 +274,18 @@ def _text(tables: list[paper.Table], found: Cells) -> str:
     return "\n".join(parts)
 
 
-def _markdown(tables: list[paper.Table], found: Cells) -> str:
+def _markdown(tables: list[Grid]) -> str:
     parts = []
-    for table, lines in _blocks(tables, found):
+    for table, lines in _blocks(tables):
         rows = [f"| | {' | '.join(table.heads)} |", "|---" * (len(table.heads) + 1) + "|"]
         rows += [f"| {name.strip()} | {' | '.join(texts)} |" for name, texts in lines]
         parts.append(f"**{table.title}**; error in %\n\n" + "\n".join(rows) + "\n")
     return "\n".join(parts)
 
 
-def _html(tables: list[paper.Table], found: Cells) -> str:
+def _html(tables: list[Grid]) -> str:
     parts = []
-    for table in tables:
+    for table, found in tables:
         rows = entries(table, found, datasets_of(found))
         rows = [row for row in rows if any(entry.ours for entry in row)]
         if not rows:
@@ -265,7 +299,7 @@ def _html(tables: list[paper.Table], found: Cells) -> str:
                     shade = COLOURS.get(entry.shade) if first and entry.ours else None
                     style = f' style="background:{shade}"' if shade else ""
                     if first and entry.ours:  # what a page can lead from a number to its runs by
-                        of = (entry.dataset, str(Condition.parse(entry.head)))
+                        of = (entry.dataset, str(condition_of(entry.head)))
                         style += ' data-dataset="{}" data-condition="{}"'.format(
                             *map(html.escape, of)
                         )
@@ -279,14 +313,14 @@ def _html(tables: list[paper.Table], found: Cells) -> str:
     return "\n".join(parts)
 
 
-def _csv(tables: list[paper.Table], found: Cells) -> str:
+def _csv(tables: list[Grid]) -> str:
     file = io.StringIO()
     writer = csv.writer(file, lineterminator="\n")
     writer.writerow(
         "table dataset condition error std seeds honest_error paper difference colour "
         "rate_factors diverged_runs runs".split()
     )
-    for table in tables:
+    for table, found in tables:
         for row in entries(table, found, datasets_of(found)):
             for entry in filter(lambda entry: entry.ours, row):
                 ours = entry.ours

@@ -113,6 +113,37 @@ def test_a_failed_run_is_told_at_the_end(run, tmp_path, monkeypatch):
     assert "no room" in json.loads(note.read_text())["error"]
 
 
+def test_a_network_that_fits_none_of_the_runs_is_told_before_any(run, tmp_path):
+    (tmp_path / "net.py").write_text("def f(net, classes):\n    net.output(classes + 1)\n")
+    flags = [*SMALL, "--network", "net.py:f", "--conditions", "SGD", "BN", "--rate-factors", "1"]
+    status, out, err = run("sweep", *flags)
+    assert (status, out, err.count("expected (3,)")) == (2, "", 1)
+    assert not (tmp_path / "runs").exists()
+    _, out, err = run("sweep", *flags, "--dry-run")
+    assert err.count("cannot be run") == 1
+
+
+def test_weights_that_were_not_kept_are_told(run):
+    flags = [*SMALL, "--conditions", "SGD", "--rate-factors", "1"]
+    assert run("sweep", *flags)[2] == ""
+    _, _, err = run("sweep", *flags, "--keep-weights")
+    assert "the weights of 1 run were not kept" in err
+
+
+def test_a_folders_images_are_brought_to_the_networks_size(run, tmp_path):
+    from PIL import Image
+
+    for part, count in (("train", 6), ("test", 2)):
+        for name in ("cat", "dog"):
+            (tmp_path / "pets" / part / name).mkdir(parents=True)
+            for k in range(count):
+                Image.new("RGB", (40, 36)).save(tmp_path / "pets" / part / name / f"{k}.png")
+    flags = ["--datasets", "folder:pets", "--network", "svhn", "--conditions", "BN"]
+    flags += ["--epochs", "1", "--rate-factors", "1", "--batch-size", "4", "--workers", "0"]
+    status, out, err = run("sweep", *flags, "--quiet")
+    assert (status, out[:14]) == (0, "1 of 1 runs do"), err
+
+
 def save(path, shift=0):
     path.parent.mkdir(exist_ok=True)
     y = np.arange(60) % 3

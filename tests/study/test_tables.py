@@ -1,5 +1,6 @@
 import csv
 import io
+import re
 
 import pytest
 
@@ -7,7 +8,7 @@ from minibp.errors import InputError
 from minibp.experiments import results
 from minibp.study import paper
 from minibp.study.conditions import Condition
-from minibp.study.tables import cells, colour, datasets_of, render
+from minibp.study.tables import cells, colour, datasets_of, of_table_1, render
 
 
 def record(head, error, dataset="mnist", seed=0, *, finished=True, diverged=(None,), honest=None):
@@ -103,6 +104,28 @@ def test_every_format_has_the_same_numbers():
         assert error == pytest.approx(entry["best_error"], abs=1e-4)
     row = by_head["3", "brSF-25+BN+BM"]
     assert float(row["difference"]) == pytest.approx(float(row["error"]) - 1.01, abs=1e-3)
+
+
+def test_what_the_paper_has_not_has_tables_of_its_own():
+    own = {"settings": {"network": "my_net.py:small"}}
+    records = [record("SGD", 1.0), record("KP+BN", 2.0), record("rules.py:R+BN", 3.0)]
+    records += [record("SGD", 4.0) | own, record("KP+BN", 5.0) | own]
+    for form in ("text", "markdown", "html"):
+        text = render(records, form)
+        titles = ["Table 2", "Conditions that the paper has not", "Network my_net.py:small"]
+        places = [text.index(title) for title in titles]
+        assert places == sorted(places)
+        one, two, three = (text[a:b] for a, b in zip(places, [*places[1:], None], strict=True))
+        numbers = [re.findall(r"\b\d\.00\b", text) for text in (one, two, three)]
+        assert [set(each) & set("1.00 2.00 3.00 4.00 5.00".split()) for each in numbers[1:]] == [
+            {"2.00", "3.00"},
+            {"4.00", "5.00"},
+        ]
+        assert "1.00" in numbers[0]
+    rows = list(csv.DictReader(io.StringIO(render(records, "csv"))))
+    assert {row["table"] for row in rows} >= {"2", "other", "my_net.py:small"}
+    assert "KP" not in render(records, "text", ["2"])
+    assert cells(of_table_1(records))["mnist", Condition()].mean == 1.0
 
 
 def test_html_escapes():
