@@ -89,6 +89,8 @@ def test_set(trained: Trained, data_dir: Path | None, quiet: bool) -> Samples:
     """Return the test set that the run had."""
     record, settings = trained.record, trained.record["settings"]
     name = record["dataset"]
+    if data_dir is None and ":" not in name and name not in registry.names():
+        raise InputError(f"{name!r} is a copy of your own: give its folder with --data-dir.")
     data = registry.load(
         name,
         data_dir=data_dir,

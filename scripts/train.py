@@ -9,6 +9,7 @@ a picture (curves.png) are left in a folder below runs/.
 import argparse
 import dataclasses
 import errno
+import re
 import shlex
 import sys
 import warnings
@@ -135,7 +136,7 @@ def build_parser() -> argparse.ArgumentParser:
         help="of a batch: Eq. 3 has the sum, the paper's engine the mean (default: mean)",
     )
     learning.add_argument(
-        "--init", help="initial W: paper, he, or a standard deviation (Sec. 5 is silent)"
+        "--init", help="initial W: paper, he, xavier, or a standard deviation (Sec. 5 is silent)"
     )
 
     schedule = parser.add_argument_group("schedule (Sec. 5)")
@@ -272,7 +273,10 @@ def experiment_of(args: argparse.Namespace, network: str) -> Experiment:
 
 
 def choose_folder(experiment: Experiment, resume: bool) -> Path:
-    """Return a new folder below runs/; with `resume`, the newest of this experiment if any."""
+    """Return a new folder below runs/; with `resume`, the newest of this experiment if any.
+
+    Raises InputError, with `resume`, if there is none of it, but one of another text of its files.
+    """
     dataset = registry.short(experiment.dataset)
     name = f"{dataset}-{experiment.recipe.name}-seed{experiment.seed}"
     first = Path("runs") / folder_name(name)
@@ -280,9 +284,20 @@ def choose_folder(experiment: Experiment, resume: bool) -> Path:
     while folders[-1].exists():
         folders.append(first.with_name(f"{first.name}-{len(folders) + 1}"))
     if resume:
+        edited = ""
         for folder in reversed(folders[:-1]):
-            if head_of(folder) is not None and not changes_in(folder, experiment, None):
-                return folder
+            if head_of(folder) is not None:
+                changes = changes_in(folder, experiment, None)
+                if not changes:
+                    return folder
+                if all(
+                    re.match(r"the \w+'s text was|texts of files was", text) for text in changes
+                ):
+                    edited = edited or f"{folder}: {'; '.join(changes)}"
+        if edited:
+            raise InputError(
+                f"{edited}. To go on, put the old text back; to begin anew, leave out --resume."
+            )
     return folders[-1]
 
 

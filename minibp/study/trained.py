@@ -12,6 +12,7 @@ from minibp.device import Device, get_device
 from minibp.errors import DamagedFileError, InputError, differing, unknown
 from minibp.experiments import results
 from minibp.experiments.folder import RECORD
+from minibp.experiments.identity import differences
 from minibp.experiments.kept import DECIDES, PREPARATION, WEIGHTS, read_preparation
 from minibp.files import read_json
 from minibp.losses import sigmoid_cross_entropy
@@ -129,6 +130,8 @@ def load(
             f"{error} train.py with --resume and the same --out writes it anew."
         ) from error
     device, data = device or get_device("cpu"), record["data"]
+    if recipe is not None:
+        _check_recipe(record, recipe)
     recipe = recipe or _on(device, recipe_of(record))
     # Older records have no shape; theirs is that of a network of Table 1.
     shape = tuple(data.get("shape") or input_shape(record["settings"]["network"]))
@@ -144,6 +147,16 @@ def _on(device: Device, recipe: PaperRecipe) -> PaperRecipe:
     if recipe.settings.matmul == "float32" or (device.compiles and device.kernels != "plain"):
         return recipe
     return dataclasses.replace(recipe, settings=recipe.settings.replace(matmul="float32"))
+
+
+def _check_recipe(record: dict[str, Any], recipe: Recipe) -> None:
+    """Raise InputError unless a recipe is the one of a record."""
+    now = recipe.identity()
+    settings = {name: record["settings"].get(name) for name in now["settings"]}
+    same = {name: record[name] for name in ("dataset", "data_sha256")}
+    changes = differences(record | {"settings": settings}, now | same, recipe.defaults())
+    if changes:
+        raise InputError(f"this is not the recipe of the run: {'; '.join(changes)}.")
 
 
 def _found(folder: Path, weights: str) -> tuple[dict[str, Any], dict[str, Any], Path]:

@@ -283,6 +283,19 @@ def test_no_backend_for_windows_is_needed():
     assert (done.stdout, done.stderr) == ("nonsense\n", "")
 
 
+def test_an_edited_network_is_not_begun_anew_without_a_word(run, tmp_path):
+    path = tmp_path / "net.py"
+    flags = ["--network", "net.py:f", *QUICK]
+    path.write_text("def f(net, classes):\n    net.output(classes)\n")
+    assert run(*flags)[0] == 0
+    path.write_text("def f(net, classes):\n    net.output(classes, init=1)\n")
+    status, _, err = run(*flags, "--resume")
+    assert status == 2
+    assert "the network's text was" in err
+    assert "leave out --resume" in err
+    assert run(*flags)[0] == 0
+
+
 def test_nothing_to_resume_is_told(run):
     status, _, err = run("--quiet", "--resume", *QUICK)
     assert status == 0

@@ -164,7 +164,10 @@ def test_a_run_with_tf32_is_used_on_a_cpu(copy, finished):
 
 def test_a_recipe_of_ones_own(finished, monkeypatch):
     folder, data, record = finished
-    own = experiment("frSF+BN+BM", MNIST, "mnist").recipe
+    own = experiment("frSF+BN+BM", MNIST, "mnist", epochs=4).recipe
+    other = experiment("frSF+BN", MNIST, "mnist", epochs=5).recipe
+    with pytest.raises(InputError, match=r"not the recipe of the run: .*epochs was 4, now 5"):
+        minibp.load(folder, recipe=other)
     monkeypatch.setattr("minibp.study.trained.recipe_of", None)
     assert error(minibp.load(folder, device=device(), recipe=own), data) == record["best_error"]
 
