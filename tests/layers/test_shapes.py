@@ -1,9 +1,8 @@
-"""Layers without parameters."""
+"""What holds for every layer without parameters."""
 
 import numpy as np
 import pytest
 
-from minibp.errors import InputError
 from minibp.layers import AvgPool2D, Flatten, MaxPool2D, ReLU
 
 LAYERS = {
@@ -38,24 +37,3 @@ def test_evaluation_gives_the_same_output(layer, device, rng):
     X = device.asarray(rng.normal(size=(2, 8, 8, 3)))
     trained, evaluated = layer.forward(X, train=True), layer.forward(X, train=False)
     np.testing.assert_array_equal(device.to_host(trained), device.to_host(evaluated))
-
-
-def test_flatten_keeps_the_order(device):
-    X = np.arange(24.0).reshape(2, 2, 3, 2)
-    layer = Flatten()
-    Y = layer.forward(device.asarray(X), train=True)
-    np.testing.assert_array_equal(device.to_host(Y), X.reshape(2, 12))
-    np.testing.assert_array_equal(device.to_host(layer.backward(Y)), X)
-
-
-def test_table_1s_pooling_padding(device):
-    """CIFAR: "1 unit right-bottom zero-padding", 32 → 16; the clipped corner has 4 cells."""
-    X = device.asarray(np.ones((1, 32, 32, 1)))
-    Y = device.to_host(LAYERS["avg"]().forward(X, train=False))
-    assert Y.shape == (1, 16, 16, 1)
-    np.testing.assert_array_equal(Y, 1)  # zeros counted in would give 4/9 there
-
-
-def test_pooling_refuses_windows_of_nothing_but_padding():
-    with pytest.raises(InputError, match="whole window"):
-        MaxPool2D((2, 2), 2, padding=(2, 0, 0, 0))

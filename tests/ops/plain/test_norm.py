@@ -1,20 +1,8 @@
+"""Batch Normalization's arithmetic."""
+
 import numpy as np
 
-from minibp.ops.plain.activation import relu, relu_dN
-from minibp.ops.plain.norm import feature_sum, normalize, spread
-from minibp.ops.sign import sign
-
-
-def test_relu(device):
-    N = device.asarray([-1.0, 0.0, 2.0, np.nan, np.inf])
-    np.testing.assert_array_equal(device.to_host(relu(N)), [0, 0, 2, np.nan, np.inf])
-    dY = device.asarray([3.0, 3.0, 3.0, np.nan, 3.0])
-    np.testing.assert_array_equal(device.to_host(relu_dN(N, dY)), [0, 0, 3, np.nan, 3])
-
-
-def test_sign_of_zero_is_zero(device):
-    x = device.asarray([-2.5, -0.0, 0.0, 1e-30, np.nan])
-    np.testing.assert_array_equal(device.to_host(sign(x)), [-1, 0, 0, 1, np.nan])
+from minibp.ops.plain.norm import feature_sum, normalize, normalize_dX, spread
 
 
 def test_normalize_by_the_formula(device, rng):
@@ -31,3 +19,10 @@ def test_sums_and_spreads(device, rng):
     np.testing.assert_allclose(device.to_host(total), X.sum(axis=(0, 1, 2)), rtol=1e-12)
     wide = spread(device.asarray([1.0, 2.0]), device.asarray(X))
     np.testing.assert_array_equal(device.to_host(wide), np.broadcast_to([1.0, 2.0], (4, 3, 2)))
+
+
+def test_an_error_that_is_equal_everywhere_goes_nowhere(device, rng):
+    """BN takes out the mean: what shifts all of a feature's inputs alike changes nothing."""
+    Xhat, _, std = normalize(device.asarray(rng.normal(size=(6, 3))), 0.1)
+    dX = device.to_host(normalize_dX(device.asarray(np.ones((6, 3))), Xhat, std))
+    np.testing.assert_allclose(dX, 0, atol=1e-12)
