@@ -93,3 +93,26 @@ def test_V_is_used_in_one_line_of_each_weighted_layer():
             if isinstance(node, ast.Attribute) and node.attr == "V"
         ]
         assert len(uses) == 1
+
+
+# Test files of several modules, or of none: what holds for a whole family, and the documents.
+TOGETHER = {
+    "architecture", "copies", "docs", "notebooks", "readme", "strict_array", "without_numba",
+    "feedback/replayed", "layers/shapes", "layers/weighted",
+    "ops/tiers", "ops/contract", "ops/cpu/cache", "ops/cuda/nvcc",
+}  # fmt: skip
+
+
+def test_each_module_has_a_test_file_in_its_place():
+    modules = {
+        path.relative_to(ROOT / "minibp").with_suffix("").as_posix()
+        for path in MODULES.values()
+        if path.name != "__init__.py"
+    }
+    tests = {
+        (path.relative_to(ROOT / "tests").parent / path.stem.removeprefix("test_")).as_posix()
+        for path in (ROOT / "tests").rglob("test_*.py")
+    }
+    elsewhere = {name for name in tests if name.startswith(("datasets/", "scripts/"))}
+    assert not modules - tests, "no test file"
+    assert not tests - modules - elsewhere - TOGETHER, "a test file of no module"

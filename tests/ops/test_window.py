@@ -26,11 +26,12 @@ def test_a_span_takes_so_many_so_far_apart():
     assert list(range(20))[span(3, 4, 5)] == [3, 8, 13, 18]
 
 
-@pytest.mark.parametrize(
-    ("window", "stride", "padding"),
-    [((0, 1), 1, (0,) * 4), ((1,), 1, (0,) * 4), ((1, 1), 0, (0,) * 4), ((1, 1), 1.5, (0,) * 4)]
-    + [((1, 1), True, (0,) * 4), ((1, 1), 1, (0, 0)), ((1, 1), 1, (-1, 0, 0, 0)), ((1, 1), 1, 1)],
-)
+NONE = (0, 0, 0, 0)
+BAD = [((0, 1), 1, NONE), ((1,), 1, NONE), ((1, 1), 0, NONE), ((1, 1), 1.5, NONE)]
+BAD += [((1, 1), True, NONE), ((1, 1), 1, (0, 0)), ((1, 1), 1, (-1, 0, 0, 0)), ((1, 1), 1, 1)]
+
+
+@pytest.mark.parametrize(("window", "stride", "padding"), BAD)
 def test_what_is_no_window(window, stride, padding):
     with pytest.raises(InputError, match="expected"):
         check_window(window, stride, padding)

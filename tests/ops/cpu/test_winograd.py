@@ -1,4 +1,4 @@
-"""Rounding of Winograd's filter gradient: what is 0 stays 0, what is more keeps its bits."""
+"""Winograd's convolution: it is one, and its filter gradient leaves what is 0 at 0."""
 
 import numpy as np
 import pytest
@@ -33,6 +33,19 @@ def images(rng, side, stride, share, dtype):
     X = sparse(rng, (5, 16, 15, 4), share, dtype)
     shape = (5, (19 - side) // stride + 1, (18 - side) // stride + 1, 6)
     return X, sparse(rng, shape, share, dtype)
+
+
+@pytest.mark.parametrize("r", winograd.TILES)
+def test_one_tile_is_a_convolution(r, rng):
+    """N = Aᵀ (Ŵ ∘ U) A of one channel is the sum over the window, in double precision."""
+    x, W = rng.normal(size=(1, 8, 8, 1)), rng.normal(size=(r, r, 1, 1))
+    ops = CompiledOps(Workspace(Team(1)))
+    N = ops.conv2d(x, W, None, 1, (0, 0, 0, 0))[0, :, :, 0]
+    m = 9 - r
+    expected = [
+        [(x[0, i : i + r, j : j + r, 0] * W[:, :, 0, 0]).sum() for j in range(m)] for i in range(m)
+    ]
+    np.testing.assert_allclose(N, expected, rtol=1e-11, atol=1e-12)
 
 
 @windows
