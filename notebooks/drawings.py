@@ -80,3 +80,28 @@ def windows(X: np.ndarray, columns: np.ndarray, kernel: tuple[int, int], positio
         right.add_patch(Rectangle((-0.45, place - 0.45), columns.shape[1] - 0.1, 0.9, **mark))
     right.set(xlabel="cell of the window, in the order of W.reshape(-1, J)", ylabel="position")
     plt.show()
+
+
+def routes(names: list[str]) -> None:
+    """Draw how an error reaches each layer: by backpropagation's way, and straight from the end."""
+    _, both = plt.subplots(2, 1, figsize=(9, 4))
+    titles = ("backpropagation, KP, WM: layer by layer", "DFA: the output's error to every layer")
+    last = len(names) - 1
+    for ax, title, direct in zip(both, titles, (False, True), strict=True):
+        for k, name in enumerate(names):
+            ax.text(k, 0, name, ha="center", va="center", bbox={"fc": "white", "ec": "#444"})
+            if k < last:
+                arrow = {"arrowstyle": "->", "color": FORWARD}
+                ax.annotate("", (k + 0.72, 0.08), (k + 0.28, 0.08), arrowprops=arrow)
+                ax.text(k + 0.5, 0.16, "" if k == last - 1 else "W", ha="center", color=FORWARD)
+        for k in range(1, last):
+            start = last if direct else k + 1
+            bend = f"arc3,rad={-0.25 if direct else -0.5}"
+            arrow = {"arrowstyle": "->", "color": BACKWARD, "ls": "--", "connectionstyle": bend}
+            ax.annotate("", (k, -0.15), (start, -0.15), arrowprops=arrow)
+            middle = (k + start) / 2, -0.26 - (0.12 * (start - k) if direct else 0.1)
+            box = {"fc": "white", "ec": "none", "pad": 1}
+            ax.text(*middle, "dN" if k == last - 1 else "V", color=BACKWARD, bbox=box)
+        ax.set(xlim=(-0.5, last + 0.5), ylim=(-0.8, 0.4), title=title)
+        ax.axis("off")
+    plt.show()

@@ -34,8 +34,8 @@ def small(*sources, tags=()):
     return nbformat.v4.new_notebook(cells=cells)
 
 
-def test_there_are_six():
-    assert [path.name[0] for path in PATHS] == list("123456")
+def test_there_are_seven():
+    assert [path.name[0] for path in PATHS] == list("1234567")
 
 
 @pytest.mark.parametrize("path", each(PATHS))
