@@ -76,23 +76,23 @@ def test_one_failure_does_not_stop_the_others(tmp_path):
 
 
 def test_two_sweeps_on_one_folder_do_each_run_once(tmp_path, monkeypatch):
-    from minibp.experiments import job as module
+    from minibp.experiments import trial as module
 
     begun = []
-    do_trial = module.do_trial
 
-    def counted(folder, name, *arguments, **options):
-        begun.append(folder / name)
-        return do_trial(folder, name, *arguments, **options)
+    class Counted(module.Run):
+        def __init__(self, recipe, *arguments):
+            super().__init__(recipe, *arguments)
+            begun.append((recipe.name, recipe.rate, str(recipe.batches)))
 
-    monkeypatch.setattr(module, "do_trial", counted)
+    monkeypatch.setattr(module, "Run", Counted)
     both = [sweep(tmp_path), sweep(tmp_path)]
     threads = [threading.Thread(target=run_here, args=(one, quiet)) for one in both]
     for thread in threads:
         thread.start()
     for thread in threads:
         thread.join()
-    assert sorted(begun) == sorted(job.place for job in both[0].jobs)
+    assert len(begun) == len(set(begun)) == 6
     assert all(one.progress.done == 6 for one in both)
 
 
