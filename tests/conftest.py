@@ -3,6 +3,9 @@ of a GPU (one refuses silent transfers, one has the CUDA kernels as C++), and CU
 
 import os
 
+if "PYTEST_XDIST_WORKER" in os.environ:  # two tests side by side, each with a BLAS of two threads,
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")  # wait for each other: twice as long in all
+
 import hypothesis
 import numpy as np
 import pytest

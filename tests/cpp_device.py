@@ -8,6 +8,7 @@ cuBLAS is an object that checks how it is called, and has NumPy do the sums.
 import contextlib
 import ctypes
 import hashlib
+import os
 import shutil
 import subprocess
 import tempfile
@@ -122,15 +123,19 @@ def passed(argument):
 
 @cache
 def built(source, defines):
-    digest = hashlib.sha256(repr((source, defines, SHIM.read_text())).encode()).hexdigest()[:16]
-    folder = Path(tempfile.mkdtemp())
-    path, out = folder / "kernels.cu", folder / f"{digest}.so"
-    path.write_text(source, encoding="utf-8")
-    words = [f"-D{name}={value}" for name, value in defines]
-    subprocess.run(
-        [COMPILER, *FLAGS, *words, "-include", str(SHIM), str(path), "-o", str(out)], check=True
-    )
-    return ctypes.CDLL(str(out))
+    """Return the library of a source; compiled once for all processes of a user."""
+    made_of = (source, defines, SHIM.read_text(), COMPILER, FLAGS)
+    name = f"minibp-{os.getuid()}-{hashlib.sha256(repr(made_of).encode()).hexdigest()[:32]}.so"
+    library = Path(tempfile.gettempdir()) / name
+    if not library.exists() or library.stat().st_uid != os.getuid():
+        with tempfile.TemporaryDirectory() as folder:
+            path, out = Path(folder) / "kernels.cu", Path(folder) / "kernels.so"
+            path.write_text(source, encoding="utf-8")
+            words = [f"-D{name}={value}" for name, value in defines]
+            command = [COMPILER, *FLAGS, *words, "-include", str(SHIM), str(path), "-o", str(out)]
+            subprocess.run(command, check=True)
+            os.replace(out, library)  # whole, whoever else does the same
+    return ctypes.CDLL(str(library))
 
 
 class NumpyBlas:

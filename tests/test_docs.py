@@ -81,6 +81,7 @@ def test_the_quick_start_in_python_runs(capsys):
     assert losses[2] < losses[0]
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not importlib.util.find_spec("sphinx"), reason="needs the extra docs")
 def test_the_site_builds_without_a_warning(tmp_path):
     command = [sys.executable, "-m", "sphinx", "-W", "-q", "-d", str(tmp_path / "doctrees")]

@@ -5,6 +5,7 @@ import sys
 
 import numpy as np
 import pytest
+from conftest import make_device
 
 from minibp import (
     Condition,
@@ -74,6 +75,12 @@ def test_whole_networks_on_each_device(device, head):
     assert any(row.layer == "E: conv1" for row in report.rows) == symmetric
 
 
+def test_the_demonstration(capsys):
+    assert selfcheck.check(make_device("compiled"), ["mnist"], verbose=False)
+    assert "MaxPool2D 3x3/2, clipped" in capsys.readouterr().out
+
+
+@pytest.mark.slow
 def test_the_demonstration_on_each_device(device, capsys):
     assert selfcheck.check(device, ["mnist"], verbose=False)
     assert "MaxPool2D 3x3/2, clipped" in capsys.readouterr().out

@@ -20,15 +20,6 @@ def read(path):
     return nbformat.read(path, as_version=4)
 
 
-def each(paths, long=("6",)):
-    """Return the notebooks as parameters; long ones are slow."""
-    slow = pytest.mark.slow
-    return [
-        pytest.param(path, id=path.stem, marks=slow if path.name[0] in long else ())
-        for path in paths
-    ]
-
-
 def small(*sources, tags=()):
     cells = [nbformat.v4.new_code_cell(source, metadata={"tags": list(tags)}) for source in sources]
     return nbformat.v4.new_notebook(cells=cells)
@@ -38,14 +29,15 @@ def test_there_are_seven():
     assert [path.name[0] for path in PATHS] == list("1234567")
 
 
-@pytest.mark.parametrize("path", each(PATHS))
+@pytest.mark.slow
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_it_runs_and_its_saved_outputs_are_what_comes_out(path):
     saved = read(path)
     assert not notebooks.stale(saved, notebooks.execute(saved))
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("path", each(PATHS, long=()))
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_the_solutions_solve_every_exercise(path):
     given = read(path)
     text = (SOLUTIONS / path.with_suffix(".py").name).read_text(encoding="utf-8")
@@ -55,7 +47,7 @@ def test_the_solutions_solve_every_exercise(path):
     assert "not answered" not in printed
 
 
-@pytest.mark.parametrize("path", each(PATHS, long=()))
+@pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
 def test_it_is_saved_as_a_reader_wants_it(path):
     given = read(path)
     code = [cell for cell in given.cells if cell.cell_type == "code"]

@@ -407,6 +407,7 @@ def test_the_real_first_4000_of_cifar10():
 
 
 @needs_data
+@pytest.mark.slow
 def test_the_real_caltech101_subset():
     data = load("caltech101-40", REAL / "caltech101", unverified=True)
     assert (len(data.y_train), len(data.y_test), data.classes) == (3060, 949, 102)

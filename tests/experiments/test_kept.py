@@ -111,7 +111,7 @@ def test_a_sweep_keeps_them_by_choice(tmp_path, keep):
 
 @pytest.mark.parametrize("preprocess", ["mean", "standardize", "unit", "none", "gcn+zca"])
 def test_the_preparation_is_that_of_the_run(tmp_path, preprocess):
-    data = registry.load("synthetic:cifar,classes=3,train=60,test=9")
+    data = registry.load("synthetic:cifar,classes=3,train=60,test=30")
     settings = Settings(preprocess=preprocess)
     given = experiment("SGD", data.name, "cifar", settings=settings, epochs=1)
     run_experiment(given, data, tmp_path, device=get_device("cpu", threads=1))

@@ -100,13 +100,12 @@ def test_a_copy_under_its_own_name(run, folder):
 
 
 def test_sheets_of_every_shape(run, tmp_path):
-    for network in ("mnist", "cifar", "timit"):
-        for classes in (3, 25):
-            name = f"synthetic:{network},classes={classes},train=50,test=25"
-            status, out, _ = run("show", name, "-o", "x.png")
-            assert (status, out) == (0, "x.png\n")
-            picture = np.asarray(Image.open(io.BytesIO((tmp_path / "x.png").read_bytes())))
-            assert picture.std() > 10
+    for network, classes in (("mnist", 25), ("cifar", 3), ("timit", 3)):
+        name = f"synthetic:{network},classes={classes},train=50,test=25"
+        status, out, _ = run("show", name, "-o", "x.png")
+        assert (status, out) == (0, "x.png\n")
+        picture = np.asarray(Image.open(io.BytesIO((tmp_path / "x.png").read_bytes())))
+        assert picture.std() > 10
 
 
 def test_unknown_names(run):

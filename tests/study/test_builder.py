@@ -249,7 +249,7 @@ def script(name, *flags, folder):
     )
 
 
-@pytest.mark.parametrize("kernels", ["plain", "compiled"])
+@pytest.mark.parametrize("kernels", [pytest.param("plain", marks=pytest.mark.slow), "compiled"])
 def test_a_users_network_by_the_command_line(tmp_path, kernels):
     """It trains, resumes to the same bits, and knows when its file has changed."""
     (tmp_path / "net.py").write_text(CODE)

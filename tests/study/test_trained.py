@@ -92,8 +92,10 @@ def test_probabilities_are_those_of_the_runs_loss(tmp_path):
     np.testing.assert_allclose(trained.probabilities(data.X_test), expected)
 
 
-@pytest.mark.parametrize("head", ["BN", "uSF", "frSF-25+BN Bottom"])
-@pytest.mark.parametrize("preprocess", ["auto", "standardize", "unit", "none"])
+@pytest.mark.parametrize(
+    ("head", "preprocess"),
+    [("BN", "auto"), ("uSF", "standardize"), ("frSF-25+BN Bottom", "unit"), ("BN", "none")],
+)
 def test_a_network_whose_inputs_are_whitened_or_not(tmp_path, head, preprocess):
     settings = Settings(preprocess=preprocess, bn_batches=2)
     data, record = train(tmp_path, head, CIFAR, "cifar", settings=settings, epochs=2)

@@ -37,7 +37,7 @@ HEADS = [
 ]  # fmt: skip
 
 
-def data_for(network, n=26):
+def data_for(network, n=14):
     rng = np.random.default_rng(0)
     shape = {"mnist": (28, 28, 1), "cifar": (32, 32, 3), "timit": (1845,)}[network]
     X = rng.integers(0, 256, (n + 8, *shape)).astype("uint8")
@@ -52,7 +52,7 @@ def a_run(
     device=None,
     network="mnist",
     epochs=3,
-    batch=8,
+    batch=4,
     data=None,
     dtype="float32",
     **changes,
@@ -125,10 +125,13 @@ def test_layers_inside_of_layers_are_replayed(head, name):
 @gpus
 @pytest.mark.parametrize(("network", "head"), [("cifar", "frSF+BN+BM"), ("timit", "brSF-25")])
 def test_other_networks_and_what_their_data_is_made_into(network, head, name):
-    replayed = finish(a_run(head, make_device(name), network, epochs=2))
-    assert_same(replayed, finish(launch_by_launch(a_run(head, make_device(name), network, 2))))
-    cpu = finish(a_run(head, make_device("plain"), network, 2))
-    assert replayed.history[0]["loss"] == pytest.approx(cpu.history[0]["loss"], rel=1e-3)
+    """In double precision: in single precision rounding flips signs of BM, on CPUs alone, too."""
+    gpu, again, cpu = (
+        a_run(head, make_device(device), network, 2, dtype="float64")
+        for device in (name, name, "plain")
+    )
+    assert_same(finish(gpu), finish(launch_by_launch(again)))
+    assert gpu.history[0]["loss"] == pytest.approx(finish(cpu).history[0]["loss"], rel=1e-7)
 
 
 @gpus
@@ -157,7 +160,7 @@ def test_the_kernels_of_a_step_are_those_of_docs_speed(network):
 
 
 def test_each_size_is_launched_once_then_recorded_then_replayed():
-    run = a_run(device=CppDevice())  # batches of 8, 8, 8, 2
+    run = a_run(device=CppDevice())  # batches of 4, 4, 4, 2
     finish(run)
     assert run.device.replays == [3 * 3 - 1, 3 - 1]
 

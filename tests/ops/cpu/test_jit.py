@@ -73,7 +73,14 @@ def test_a_source_and_home_that_cannot_be_written_to(machine, tmp_path):
     assert len(list(temporary.iterdir())) == 2
 
 
-@pytest.mark.parametrize("variable", ["NUMBA_CACHE_DIR", "MINIBP_DATA_DIR", "XDG_CACHE_HOME"])
+@pytest.mark.parametrize(
+    "variable",
+    [
+        "NUMBA_CACHE_DIR",
+        pytest.param("MINIBP_DATA_DIR", marks=pytest.mark.slow),
+        pytest.param("XDG_CACHE_HOME", marks=pytest.mark.slow),
+    ],
+)
 def test_a_folder_of_the_users_for_it(variable, machine, tmp_path):
     given = {variable: str(tmp_path / "given")}
     assert machine(**given) == ("[0.0, 2.0, 3.0] compiled", "")
