@@ -38,7 +38,7 @@ def main(argv: list[str] | None = None) -> int:
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
-    print(f"{args.output}: {len(page) / 1e6:.1f} MB")
+    print(f"{args.output}: {len(page) / 1e6:.2g} MB")
     return 0
 
 

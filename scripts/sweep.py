@@ -81,6 +81,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"(Sec. 5; default: {BATCH_SIZE})")
     add("--train-limit", type=int, metavar="N", help="train on N samples, drawn by the seed")
     add("--holdout", type=float, metavar="SHARE", help="for honest scores, as in train.py")
+    add("--diagnose-every", type=int, metavar="K", help="as in train.py")
     add("--set", action="append", default=[], metavar="NAME=VALUE", help="as in train.py")
 
     how = parser.add_argument_group("how")
@@ -152,8 +153,11 @@ def who_works(args: argparse.Namespace, device: str) -> tuple[int, int]:
 
 
 def settings_of(args: argparse.Namespace) -> Settings:
-    """Return the settings that --set describes."""
-    return Settings().replace(**changes_of(args.set))
+    """Return the settings that --set and --diagnose-every describe."""
+    changes, every = changes_of(args.set), args.diagnose_every
+    if every is not None and changes.setdefault("diagnose_every", every) != every:
+        raise InputError(f"--set diagnose_every={changes['diagnose_every']} contradicts the flag.")
+    return Settings().replace(**changes)
 
 
 def conditions_of(args: argparse.Namespace) -> list[Condition]:

@@ -193,6 +193,13 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument(
         "--resume", action="store_true", help="go on where the same experiment was cut off"
     )
+    running.add_argument(
+        "--diagnose-every",
+        type=int,
+        metavar="K",
+        help="compare V with W, and errors and updates with backpropagation's, every K steps of "
+        "the first epoch, besides the end of each (for more: --set diagnose_epochs=N)",
+    )
     running.add_argument("--quiet", action="store_true", help="print the last line only")
     running.add_argument(
         "--set",
@@ -243,7 +250,7 @@ def dataset_of(args: argparse.Namespace) -> str:
 
 def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that the flags and --set describe."""
-    flags = ("gradient", "momentum", "weight_decay", "init", "preprocess")
+    flags = ("gradient", "momentum", "weight_decay", "init", "preprocess", "diagnose_every")
     changes = {name: getattr(args, name) for name in flags if getattr(args, name) is not None}
     for name, value in changes_of(args.set).items():
         if name in changes and changes[name] != value:

@@ -5,10 +5,14 @@ import io
 import os
 from typing import Any
 
+import numpy as np
+
 # A picture in a file needs no backend: so a MPLBACKEND that names none shall not end the import.
 backend = os.environ.pop("MPLBACKEND", None)
 import matplotlib  # noqa: E402
 from matplotlib.figure import Figure  # noqa: E402
+
+from minibp.training.probe import moments_of  # noqa: E402
 
 if backend is not None:
     os.environ["MPLBACKEND"] = backend
@@ -34,10 +38,10 @@ def learning_curves(record: dict[str, Any]) -> bytes:
             error.plot(epochs[-1], rate["history"][-1]["error"], "x", color=line.get_color())
     best = min(record["rates"], key=lambda rate: rate["best_error"])
     for name in best["history"][0]["layers"]:
-        rows = [(row["epoch"], row["layers"].get(name, {})) for row in best["history"]]
-        values = [row.get("angle_dW") for _, row in rows]
+        moments = moments_of(best["history"])
+        values = [layers.get(name, {}).get("angle_dW") for _, layers in moments]
         values = [float("nan") if value is None else value for value in values]
-        angle.plot([epoch for epoch, _ in rows], values, label=name)
+        angle.plot([epochs for epochs, _ in moments], values, label=name)
     for axes, title, unit in (
         (loss, "training loss", "mean cross-entropy"),
         (error, "test error (× diverged)", "%"),
@@ -50,6 +54,28 @@ def learning_curves(record: dict[str, Any]) -> bytes:
     angle.set_ylim(bottom=0)
     if angle.lines:
         angle.legend(title="layer", fontsize="small")
+    return _png(figure)
+
+
+def matrix(
+    values: np.ndarray, rows: list[str], columns: list[str], title: str, ours: str, theirs: str
+) -> bytes:
+    """Return a PNG of a table of numbers from 0 to 1: its lines are `rows`, of `ours`."""
+    size = 0.55 * len(columns) + 3, 0.45 * len(rows) + 2
+    figure = Figure(figsize=size, layout="constrained")
+    axes = figure.subplots()
+    image = axes.imshow(values, vmin=0, vmax=1, cmap="viridis", aspect="auto")
+    axes.set(title=title, ylabel=ours, xlabel=theirs)
+    axes.set_xticks(range(len(columns)), columns, rotation=45, ha="right")
+    axes.set_yticks(range(len(rows)), rows)
+    for (k, j), value in np.ndenumerate(values):
+        colour = "black" if value > 0.6 else "white"
+        axes.text(j, k, f"{value:.2f}", ha="center", va="center", color=colour, fontsize="small")
+    figure.colorbar(image)
+    return _png(figure)
+
+
+def _png(figure: Figure) -> bytes:
     png = io.BytesIO()
     figure.savefig(png, format="png", dpi=110)
     return png.getvalue()

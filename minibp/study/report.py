@@ -13,10 +13,11 @@ from minibp.experiments.results import best_rate
 from minibp.study import paper
 from minibp.study.claims import judge
 from minibp.study.tables import cells, condition_of, datasets_of, of_table_1, render
+from minibp.training.diagnostics import KEYS
+from minibp.training.probe import Moments, moments_of
 
 TEMPLATE = Path(__file__).with_name("report.html")
 VANISHED = 1e-12  # of a norm
-DIAGNOSTICS = ("sign_concordance", "angle_V_W", "angle_dW", "norm_dX", "zero_share")
 
 
 def report(records: list[dict[str, Any]], title: str) -> str:
@@ -69,6 +70,7 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
         winner = best_rate(record)
         for rate in record["rates"]:
             history = rate["history"]
+            moments = moments_of(history)
             layers = list(history[0]["layers"])
             rows.append(
                 {
@@ -86,13 +88,8 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                     "loss": [_short(epoch["loss"]) for epoch in history],
                     "error": [_short(epoch["error"]) for epoch in history],
                     "layers": layers,
-                    "diagnostics": {
-                        key: [
-                            [_short(epoch["layers"].get(layer, {}).get(key)) for epoch in history]
-                            for layer in layers
-                        ]
-                        for key in DIAGNOSTICS
-                    },
+                    "moments": [epochs for epochs, _ in moments],
+                    "diagnostics": _diagnostics(moments, layers),
                     "honest": record["honest_error"],
                     "settings": record["settings"],
                     "versions": rate.get("versions", record["versions"]),
@@ -104,6 +101,15 @@ def _data(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
                 }
             )
     return rows
+
+
+def _diagnostics(moments: Moments, layers: list[str]) -> dict[str, list[list[float | None]]]:
+    """Return a line for each layer of each diagnostic that the run has."""
+    keys = [key for key in KEYS if any(key in row for _, at in moments for row in at.values())]
+    return {
+        key: [[_short(at.get(layer, {}).get(key)) for _, at in moments] for layer in layers]
+        for key in keys
+    }
 
 
 def _gradients(rate: dict[str, Any]) -> str:

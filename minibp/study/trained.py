@@ -21,10 +21,10 @@ from minibp.study.networks import input_shape
 from minibp.study.recipe import PaperRecipe, recipe_of
 from minibp.training import checkpoint
 from minibp.training.data import check_inputs, pixels_like
-from minibp.training.feed import feeds
+from minibp.training.feed import Feed, feeds
 from minibp.training.preprocess import Preprocess
 from minibp.training.recipe import Recipe
-from minibp.training.run import outputs
+from minibp.training.run import outputs, sizes
 from minibp.training.weights import put_weights
 
 
@@ -55,16 +55,41 @@ class Trained:
         X is as `Data` has it: images are of pixels from 0 to 255, or, where the run was given
         fractions from 0 to 1, of such fractions. Raises InputError for samples that do not fit.
         """
+        feed, device = self._feed(X), self.network.device
+        with device.working(), self.network.ops.working():
+            return np.concatenate([device.to_host(N) for N in outputs(self.network, feed)])
+
+    def blocks(self, X: np.ndarray) -> dict[str, np.ndarray]:
+        """Return the outputs (B, …) of each block for samples X, by the name of its first layer.
+
+        A block is a layer at the network's top that is or holds a weighted one, with all that
+        follows it up to the next: its Batch Normalization, ReLU and pooling. X, and what is raised,
+        are as for `outputs`.
+        """
+        feed, network = self._feed(X), self.network
+        weighted = {layer.path.split("/")[0] for layer in network.weighted}
+        found: dict[str, list[np.ndarray]] = {}
+        with network.device.working(), network.ops.working(), network.unfused():
+            for A, _ in feed.batches(sizes(feed)):
+                name, ends = "", {}
+                for layer in network.layers:
+                    name = layer.name if layer.name in weighted else name
+                    ends[name] = A = layer.forward(A, train=False)
+                for name, A in ends.items():
+                    found.setdefault(name, []).append(network.device.to_host(A).copy())
+        return {name: np.concatenate(parts) for name, parts in found.items() if name}
+
+    def _feed(self, X: np.ndarray) -> Feed:
         X = np.asarray(X)
         check_inputs("X", X)
         if X.shape[1:] != self.shape:
             expected = ", ".join(["B", *map(str, self.shape)])
             raise InputError(f"X has shape {X.shape}: expected ({expected}), as the run's data.")
-        X, y = pixels_like(self.record["data"]["note"], X), np.zeros(len(X), np.int64)
-        device, dtype = self.network.device, self.record["settings"]["dtype"]
-        with device.working(), self.network.ops.working():
-            feed = feeds(self.network.ops, device, {"test": (X, y)}, self.prepare, dtype)["test"]
-            return np.concatenate([device.to_host(N) for N in outputs(self.network, feed)])
+        part = pixels_like(self.record["data"]["note"], X), np.zeros(len(X), np.int64)
+        ops, device = self.network.ops, self.network.device
+        with device.working(), ops.working():
+            dtype = self.record["settings"]["dtype"]
+            return feeds(ops, device, {"test": part}, self.prepare, dtype)["test"]
 
     def probabilities(self, X: np.ndarray) -> np.ndarray:
         """Return the probability (B, classes) of each class for samples X: see `likelihoods`."""

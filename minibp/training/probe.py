@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Any
 
 Diagnosis = dict[str, dict[str, float | None]]
+Moments = list[tuple[float, Diagnosis]]  # after how many epochs, and what was found
 
 
 class Probe:
@@ -43,3 +44,12 @@ class Probe:
     def record(self) -> dict[str, Any]:
         """Return what an epoch's record has of it."""
         return {"probes": self.rows} if self.rows else {}
+
+
+def moments_of(history: list[dict[str, Any]]) -> Moments:
+    """Return all diagnostics of a run's history in order: within epochs, and at their ends."""
+    found: Moments = []
+    for row in history:
+        found += [(probe["epochs"], probe["layers"]) for probe in row.get("probes", [])]
+        found.append((row["epoch"], row["layers"]))
+    return found

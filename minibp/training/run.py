@@ -91,9 +91,13 @@ def predictions(network: Network, feed: Feed) -> np.ndarray:
 
 def outputs(network: Network, feed: Feed) -> Iterator[Array]:
     """Yield the outputs (B, classes) of a feed's samples in their order, in evaluation."""
-    sizes = [min(feed.size, len(feed) - k) for k in range(0, len(feed), feed.size)]
-    for X, _ in feed.batches(sizes):
+    for X, _ in feed.batches(sizes(feed)):
         yield network.forward(X, train=False)
+
+
+def sizes(feed: Feed) -> list[int]:
+    """Return the sizes of the batches of an evaluation."""
+    return [min(feed.size, len(feed) - k) for k in range(0, len(feed), feed.size)]
 
 
 class Run:

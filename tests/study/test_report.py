@@ -15,6 +15,8 @@ from minibp.experiments.sweep import Sweep, run_here
 from minibp.study.conditions import Condition
 from minibp.study.recipe import paper_experiment
 from minibp.study.report import report
+from minibp.study.settings import Settings
+from minibp.training.diagnostics import KEYS
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 needs_browser = pytest.mark.skipif(CHROMIUM is None, reason="needs chromium")
@@ -26,7 +28,14 @@ def page(tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
     experiments = [
         (
-            paper_experiment(data, "mnist", Condition.parse(head), epochs=2, rate_factors=(1, 1e9)),
+            paper_experiment(
+                data,
+                "mnist",
+                Condition.parse(head),
+                epochs=2,
+                rate_factors=(1, 1e9),
+                settings=Settings(diagnose_every=1),
+            ),
             DataSource(data),
         )
         for data in ("synthetic:mnist,classes=3,train=60,test=30", "synthetic:mnist,classes=4")
@@ -58,8 +67,10 @@ def test_every_run_is_in_it_with_where_it_is_from(page):
             assert 100 * (samples - right) / samples == run["best"]
         else:
             assert run["confusion"] is None
+        assert run["moments"] == [0, *range(1, 1 + len(run["error"]))]  # before the first step, too
+        assert list(run["diagnostics"]) == list(KEYS)
         for lines in run["diagnostics"].values():
-            assert len(lines) == len(run["layers"])
+            assert [len(line) for line in lines] == [len(run["moments"])] * len(run["layers"])
     assert "A &amp; B" in page
 
 
@@ -115,7 +126,10 @@ $("won").checked = false;
 document.querySelector('#tables td[data-condition="uSF+BM"]').click();
 const led = [column(1), $("dataset").value === column(0)[0], $("which").textContent];
 $("dataset").value = $("dataset").options[1].value; $("dataset").dispatchEvent(new Event("change"));
-say({led, matrix, all, turned, one, both, won, pictures: $("pictures").children.length,
+const ticks = k => [...$("pictures").children[k].querySelectorAll("text[text-anchor=middle]")]
+  .map(text => text.textContent);
+say({ticks: [ticks(1), ticks(3)], led, matrix, all, turned, one, both, won,
+     pictures: $("pictures").children.length,
      claims: [...$("claims").tBodies[0].rows].filter(row => !row.hidden).length,
      rows: $("claims").tBodies[0].rows.length, provenance: $("provenance").textContent.length,
      wide: overflow(document)});
@@ -129,7 +143,8 @@ say({led, matrix, all, turned, one, both, won, pictures: $("pictures").children.
     assert len(seen["one"]) == 8
     assert seen["both"] == ["frSF+BN+BM"] * 2
     assert seen["won"] == ["yes"] * 3
-    assert seen["pictures"] == 7
+    assert seen["pictures"] == 2 + len(KEYS)
+    assert seen["ticks"] == [["1", "2", "epoch"], ["0", "1", "2", "epoch"]]
     assert seen["matrix"] in ([5] * 4, [6] * 5)  # three or four classes, a name and the error
     assert seen["led"][:2] == [["uSF+BM"] * 4, True]
     assert seen["led"][2].startswith("uSF+BM on ")

@@ -9,7 +9,7 @@ from minibp_datasets import registry
 
 from minibp import Condition, Settings
 from minibp.study.recipe import PaperRecipe
-from minibp.training.probe import Probe
+from minibp.training.probe import Probe, moments_of
 from minibp.training.run import Run
 
 DATA = "synthetic:mnist,classes=3,train=50,test=20"
@@ -35,8 +35,18 @@ def test_it_is_time_every_so_many_steps():
     assert not any(Probe().due() for _ in range(9))
 
 
-@pytest.mark.parametrize("kernels", ["plain", "compiled", "strict", "cpp"])
-@pytest.mark.parametrize("head", ["frSF-25+BN+BM", "KP+BN+Adam", "DFA", "brSF"])
+@pytest.mark.parametrize(
+    ("head", "kernels"),
+    [
+        ("frSF-25+BN+BM", "compiled"),
+        ("frSF-25+BN+BM", "cpp"),
+        ("KP+BN+Adam", "strict"),
+        ("KP+BN+Adam", "compiled"),
+        ("DFA", "plain"),
+        ("DFA", "cpp"),
+        ("brSF", "compiled"),
+    ],
+)
 def test_they_change_no_bit_of_a_run(head, kernels):
     runs = [a_run(head, kernels), a_run(head, kernels, every=2, of=2)]
     for run in runs:
@@ -62,3 +72,7 @@ def test_a_resumed_run_has_the_same():
     again.restore(*first.state())
     again.advance()
     assert [row["probes"] for row in again.history] == [row["probes"] for row in whole.history]
+    moments = moments_of(whole.history)
+    assert [epochs for epochs, _ in moments] == [0, 0.4, 0.8, 1, 1.4, 1.8, 2]
+    assert moments[1][1] is whole.history[0]["probes"][1]["layers"]
+    assert moments[3][1] is whole.history[0]["layers"]
