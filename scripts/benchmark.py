@@ -1,14 +1,17 @@
 """Time one training step on each network of Table 1, and compare it with PyTorch's.
 
     python scripts/benchmark.py --against torch --json speed.json
+    python scripts/benchmark.py --networks mnist --conditions RndF+BN KP+BN DFA+BN RndF+BN+Muon
 
 A step is forward, backward, update and the refresh of V: batch 100, frSF, with and without Batch
 Normalization and Batch Manhattan. All variants take turns in one process; then minibp and PyTorch's
 fastest run in a process each, which also measures memory. Medians; ratios are within one run.
+With --conditions minibp's steps of these are compared with each other instead.
 """
 
 import argparse
 import json
+import platform
 import statistics
 import subprocess
 import sys
@@ -55,6 +58,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--whole-runs", action="store_true", help="also time digits (65 epochs) and an MNIST epoch")
     add("--scaling", action="store_true", help="step time as batch, width and classes double")
     add("--feedback", default="frSF", metavar="RULE", help="minibp's rule (default: frSF)")
+    add("--conditions", nargs="+", metavar="HEAD", help="compare these, each with the first")
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--seconds", type=float, default=6, help="to spend on each row (default: 6)")
     add("--threads", type=int, help="(default: as many as there are cores for this process)")
@@ -68,8 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
 class Ours:
     """One training step of minibp."""
 
-    def __init__(self, name: str, X, labels, *, bn: bool, bm: bool, args: argparse.Namespace):
-        condition = Condition(args.feedback, bn=bn, bm=int(bm))
+    def __init__(self, name: str, X, labels, condition: Condition, args: argparse.Namespace):
         device = get_device("cpu", args.kernels, args.threads)
         self.net = build_network(
             name, CLASSES[name], condition, device, settings=Settings(init="he")
@@ -113,7 +116,7 @@ def make(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace, 
     """Return a step of a variant: "minibp", or one of PyTorch's."""
     X, labels = batch_of(name, size)
     if variant == "minibp":
-        return Ours(name, X, labels, bn=bn, bm=bm, args=args)
+        return Ours(name, X, labels, Condition(args.feedback, bn=bn, bm=int(bm)), args)
     from dev.torch_step import Step
 
     threads = get_device("cpu", "plain", args.threads).threads
@@ -186,7 +189,7 @@ def memory(field: str) -> float:
 
 def gemm_ceiling(args: argparse.Namespace) -> float:
     """Return GFLOP/s of a large float32 matrix product on the same number of threads."""
-    ops = Ours("timit", *batch_of("timit", 2), bn=False, bm=False, args=args).net.ops
+    ops = Ours("timit", *batch_of("timit", 2), Condition(), args).net.ops
     A, n = np.ones((2048, 2048), np.float32), 2048
     best = 0.0
     for _ in range(8):
@@ -266,6 +269,39 @@ def print_parts(rows: list[dict]) -> None:
         print(f"{row['network']} {options}: {text}")
 
 
+def processor() -> str:
+    """Return the processor's name and its widest vectors (Linux; elsewhere what Python knows)."""
+    try:
+        text = Path("/proc/cpuinfo").read_text()
+    except OSError:
+        return platform.processor() or platform.machine()
+    fields = dict(
+        [word.strip() for word in line.split(":", 1)] for line in text.splitlines() if ":" in line
+    )
+    flags = fields.get("flags", "").split()
+    wide = [name for name in ("avx512f", "avx2", "asimd") if name in flags]
+    return ", ".join([fields.get("model name", platform.machine()), *wide[:1]])
+
+
+def conditions(args: argparse.Namespace) -> list[dict]:
+    """Print each condition's step time on each network, and its ratio to the first's."""
+    rows = []
+    wide = max(map(len, args.conditions))
+    print(f"{'network':<9} {'condition':<{wide}} {'ms':>8} {'× first':>8}")
+    for name in args.networks:
+        X, labels = batch_of(name, args.batch_size)
+        steps = {
+            head: Ours(name, X, labels, Condition.parse(head), args) for head in args.conditions
+        }
+        times = interleave(steps, args.seconds * len(steps))
+        medians = {head: statistics.median(values) for head, values in times.items()}
+        for head, ms in medians.items():
+            ratio = ms / medians[args.conditions[0]]
+            rows.append({"network": name, "condition": head, "ms": ms, "ratio": ratio})
+            print(f"{name:<9} {head:<{wide}} {ms:>8.2f} {ratio:>8.2f}", flush=True)
+    return rows
+
+
 def scaling(args: argparse.Namespace) -> list[dict]:
     """Return step times of the MNIST and CIFAR networks as the batch doubles, and of the 119x119
     network as the number of classes, which sets its widths, doubles."""
@@ -330,6 +366,10 @@ def main(argv: list[str] | None = None) -> int:
         if args.tf32 and args.device == "cpu":
             raise InputError("--tf32 is for a GPU: --device cuda.")
         Condition(args.feedback)  # raises for an unknown rule
+        for head in args.conditions or []:
+            Condition.parse(head)
+        if args.conditions and args.device == "cuda":
+            raise InputError("--conditions is for a CPU.")
         if args.batch_size < 1:
             raise InputError(f"batch size {args.batch_size}: expected 1 or more.")
         if args.against and not _has("torch"):
@@ -358,16 +398,20 @@ def on_cpu(args: argparse.Namespace, device: Device) -> dict:
     """Print the tables of a CPU, and return everything that was measured."""
     ceiling = gemm_ceiling(args)
     print(
-        f"{device.kernels} kernels, {device.threads} threads, batch {args.batch_size}, "
-        f"{args.feedback}; "
-        f"matrix products reach {ceiling:.0f} GFLOP/s. Milliseconds a step, medians.\n"
+        f"{processor()}; {device.kernels} kernels, {device.threads} threads, batch "
+        f"{args.batch_size}; matrix products reach {ceiling:.0f} GFLOP/s. Milliseconds a step, "
+        "medians.\n"
     )
-    print_head()
     result = {
+        "processor": processor(),
         "gemm_gflops": ceiling,
         "device": device.describe(),
         "rows": [],
     }
+    if args.conditions:
+        return result | {"conditions": conditions(args)}
+    print(f"minibp with {args.feedback}:")
+    print_head()
     for name in args.networks:
         for bn in (False, True):
             for bm in (False, True):

@@ -9,6 +9,8 @@ import pytest
 from cpp_device import COMPILER, CppDevice
 from dev import benchmark_gpu
 
+from minibp import Condition
+
 
 @pytest.fixture
 def quick(tmp_path, monkeypatch, capsys):
@@ -38,10 +40,24 @@ def test_rows_and_table(quick):
 
 def test_the_work_of_a_step_by_hand():
     args = benchmark.build_parser().parse_args(["--kernels", "plain"])
-    mnist = benchmark.Ours("mnist", *benchmark.batch_of("mnist", 2), bn=False, bm=False, args=args)
+    mnist = benchmark.Ours("mnist", *benchmark.batch_of("mnist", 2), Condition(), args)
     conv1, conv2 = 2 * 24 * 24 * 25 * 20, 2 * 8 * 8 * 500 * 50
     fc = 2 * (800 * 500 + 500 * 10)
     assert benchmark.step_flop(mnist.net, mnist.X) == 2 * (2 * conv1 + 3 * conv2 + 3 * fc)
+
+
+def test_conditions_side_by_side(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "TURN", 0.0)
+    path = tmp_path / "speed.json"
+    flags = ["--networks", "timit", "--batch-size", "3", "--seconds", "0.01", "--json", str(path)]
+    assert benchmark.main([*flags, "--conditions", "RndF+BN", "KP+BN", "DFA+BN+Adam"]) == 0
+    rows = json.loads(path.read_text())["conditions"]
+    assert [row["condition"] for row in rows] == ["RndF+BN", "KP+BN", "DFA+BN+Adam"]
+    assert rows[0]["ratio"] == 1
+    assert all(row["ratio"] == row["ms"] / rows[0]["ms"] for row in rows)
+    assert "KP+BN" in capsys.readouterr().out
+    assert benchmark.main([*flags, "--conditions", "RndFF"]) == 2
+    assert "did you mean 'RndF'" in capsys.readouterr().err
 
 
 class WallClock:
