@@ -194,7 +194,9 @@ class Optimizer:
         """
         slots = [slot for slot in self.slots if slot.layer is layer and slot.name == "W"]
         for slot in slots:
-            memory = state.setdefault(f"tau_{name}", 0 * A)
+            if f"tau_{name}" not in state:
+                state[f"tau_{name}"] = 0 * A
+            memory = state[f"tau_{name}"]
             g, m = self.direction(slot, g, A, f"-{name}"), self.momentum_of(slot)
             hyper = m, slot.decay, self.rate, slot.multiplier
             if ops is not None and A.flags.c_contiguous and g.flags.c_contiguous:

@@ -97,7 +97,7 @@ class Muon(Plugin):
         a, b, c = NEWTON_SCHULZ
         for _ in range(self.steps):
             A = X.T @ X if X.shape[0] >= X.shape[1] else X @ X.T
-            B = b * A + c * (A @ A)
+            B = b * A + c * (A.T @ A)  # A is symmetric; of this form BLAS computes one half
             X = a * X + (X @ B if X.shape[0] >= X.shape[1] else B @ X)
         return (max(1.0, G.shape[0] / G.shape[1]) ** 0.5 * X).reshape(g.shape)
 

@@ -7,6 +7,8 @@ are compared are paired.
 """
 
 import hashlib
+from collections.abc import Callable
+from functools import cached_property
 
 import numpy as np
 
@@ -18,11 +20,16 @@ class Draws:
     """The numbers of one stream at one step, as arrays of a device.
 
     Floats are drawn in single precision and widened, so that a float64 run checks the very network
-    that a float32 run trains. `host` is the NumPy generator, for distributions not offered here.
+    that a float32 run trains.
     """
 
-    def __init__(self, host: np.random.Generator, device: Device, dtype: str):
-        self.host, self.device, self.dtype = host, device, dtype
+    def __init__(self, generator: Callable[[], np.random.Generator], device: Device, dtype: str):
+        self._generator, self.device, self.dtype = generator, device, dtype
+
+    @cached_property
+    def host(self) -> np.random.Generator:
+        """The NumPy generator, for distributions not offered here; it is made when asked for."""
+        return self._generator()
 
     def uniform(self, shape: tuple[int, ...]) -> Array:
         """Return M ~ U[0, 1)."""
@@ -56,11 +63,15 @@ class Stream:
 
         past  how many uniform numbers or signs are left out at the beginning
         """
-        # The two low words of the counter are the position within the step: 2**128 blocks.
-        bits = np.random.Philox(key=self.key, counter=[0, 0, step, 0])
-        host = np.random.Generator(bits)
-        host.random(past, np.float32)
-        return Draws(host, self.device, self.dtype)
+
+        def generator() -> np.random.Generator:
+            # The two low words of the counter are the position within the step: 2**128 blocks.
+            bits = np.random.Philox(key=self.key, counter=[0, 0, step, 0])
+            host = np.random.Generator(bits)
+            host.random(past, np.float32)
+            return host
+
+        return Draws(generator, self.device, self.dtype)
 
 
 class Streams:

@@ -36,6 +36,7 @@ from minibp.study.settings import Settings
 from minibp.training.run import train_step
 
 TURN = 0.1
+REST = 0.15
 SYMMETRIC = ("eager", "channels_last")
 ASYMMETRIC = ("asymmetric", "asymmetric_channels_last")
 TITLES = {True: "with", False: "without"}
@@ -126,7 +127,7 @@ def make(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace, 
 def interleave(steps: dict, seconds: float) -> dict[str, list[float]]:
     """Return milliseconds by variant. The variants take turns of TURN seconds, of which the first
     steps do not count, with a rest between them, so that no library's threads still spin while
-    another's work."""
+    another's work (a BLAS's do for a tenth of a second)."""
     for work in steps.values():
         for _ in range(2):
             work()
@@ -134,7 +135,7 @@ def interleave(steps: dict, seconds: float) -> dict[str, list[float]]:
     end, rounds = time.perf_counter() + seconds, 0
     while rounds < 5 or time.perf_counter() < end:
         for variant, work in steps.items():
-            time.sleep(0.02)
+            time.sleep(REST)
             begin, steps_done = time.perf_counter(), 0
             while steps_done < 2 or time.perf_counter() < begin + TURN:
                 start = time.perf_counter()

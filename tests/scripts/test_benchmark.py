@@ -17,6 +17,7 @@ def quick(tmp_path, monkeypatch, capsys):
     if not sys.platform.startswith("linux"):
         pytest.skip("memory is read from /proc")
     monkeypatch.setattr(benchmark, "TURN", 0.0)
+    monkeypatch.setattr(benchmark, "REST", 0.0)
     path = tmp_path / "speed.json"
     flags = ["--networks", "timit", "--batch-size", "3", "--seconds", "0.01", "--json", str(path)]
     assert benchmark.main(flags) == 0
@@ -48,6 +49,7 @@ def test_the_work_of_a_step_by_hand():
 
 def test_conditions_side_by_side(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(benchmark, "TURN", 0.0)
+    monkeypatch.setattr(benchmark, "REST", 0.0)
     path = tmp_path / "speed.json"
     flags = ["--networks", "timit", "--batch-size", "3", "--seconds", "0.01", "--json", str(path)]
     assert benchmark.main([*flags, "--conditions", "RndF+BN", "KP+BN", "DFA+BN+Adam"]) == 0

@@ -8,11 +8,13 @@ from minibp.ops.contract import BlockOps, Pooling
 from minibp.ops.cpu.arithmetic import CpuArithmetic
 from minibp.ops.cpu.block import ConvBlock
 from minibp.ops.cpu.dense import DenseBlock
+from minibp.ops.cpu.draws import CpuDraws
 from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 from minibp.ops.cpu.update import arguments, part, update_and_refresh
 from minibp.ops.cpu.workspace import Workspace
 from minibp.ops.update import Update
 from minibp.ops.window import Padding
+from minibp.rng import Draws, Stream
 
 
 class CompiledOps(CpuArithmetic):
@@ -33,6 +35,9 @@ class CompiledOps(CpuArithmetic):
 
     def dense_block(self, relu: bool) -> BlockOps:
         return DenseBlock(self, relu)
+
+    def draws(self, stream: Stream, step: int) -> Draws:
+        return CpuDraws(self, stream, step)
 
     def working(self) -> AbstractContextManager:
         return ONE_BLAS_THREAD

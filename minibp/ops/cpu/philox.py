@@ -65,3 +65,11 @@ def uniform(first, key, step, out):
             for place in range(begin, min(8, begin + n - i)):
                 out[i] = _draw(words[place // 2] >> U(32 * (place % 2)))
                 i += 1
+
+
+@kernel
+def signs(first, key, step, p, out):
+    """out[i] = −1 where the float32 draw number first + i is below p (float32), else 1."""
+    uniform(first, key, step, out)
+    for i in range(out.size):
+        out[i] = -1 if out[i] < p else 1

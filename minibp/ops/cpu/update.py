@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 
 from minibp.ops.cpu.jit import kernel
-from minibp.ops.cpu.philox import uniform
+from minibp.ops.cpu.philox import signs, uniform
 from minibp.ops.update import CONSTANT, FLIPPED, KEEP, Feedback, Formula, Update
 
 PIECE = 2048  # elements at a time, which stay in the first-level cache
@@ -63,10 +63,7 @@ def redraw(M, S, p, key, step, a, e):
     """M ~ U[0, 1) and S_p anew, elements a … e of 1-D arrays (Sec. 2, items 2 and 4)."""
     uniform(a, key, step, M[a:e])
     if p > 0:
-        s = S[a:e]
-        uniform(M.size + a, key, step, s)
-        for i in range(s.size):
-            s[i] = -1 if s[i] < p else 1
+        signs(M.size + a, key, step, p, S[a:e])
 
 
 @kernel
