@@ -1,6 +1,7 @@
 """Losses of a classifier: softmax cross-entropy, which is the paper's (Sec. 5), and sigmoid's."""
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -44,6 +45,33 @@ def sigmoid_cross_entropy(N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Ar
     xp, T = namespace(N, labels), one_hot(labels, N)
     E = xp.maximum(N, 0) - T * N + xp.log1p(xp.exp(-abs(N)))  # −log σ(N) or −log(1 − σ(N))
     return E.sum() / len(N), (ops.sigmoid(N) - T) / len(N)
+
+
+@dataclass(frozen=True)
+class Smoothed:
+    """A loss with targets (1 − s) T + s/J in place of T (B, J): s is `share`, 0 to 1.
+
+    Both losses are linear in the targets, with −N for their factor. So E and dN are the loss's own,
+    and what the change of the targets adds. Szegedy et al. (2016), Sec. 7.
+
+    >>> E, dN = Smoothed(softmax_cross_entropy, 0.2)(np.array([[0.0, 0.0]]), np.array([1]))
+    >>> print(E.round(4), dN)
+    0.6931 [[ 0.4 -0.4]]
+    """
+
+    loss: Loss
+    share: float
+
+    def __call__(self, N: Array, labels: Array, ops: Ops = PLAIN) -> tuple[Array, Array]:
+        """Return E and dN (B, J), as the loss does."""
+        E, dN = self.loss(N, labels, ops)
+        less = self.share * (one_hot(labels, N) - 1 / N.shape[1]) / len(N)  # of the targets, by B
+        return E + (less * N).sum(), dN + less
+
+
+def smoothed(loss: Loss, share: float) -> Loss:
+    """Return the loss with smoothed targets; itself for a share of 0."""
+    return Smoothed(loss, share) if share else loss
 
 
 LOSSES = {"softmax": softmax_cross_entropy, "sigmoid": sigmoid_cross_entropy}

@@ -3,7 +3,7 @@ import pytest
 
 from minibp import softmax_cross_entropy
 from minibp.errors import InputError
-from minibp.losses import LOSSES, sigmoid_cross_entropy
+from minibp.losses import LOSSES, sigmoid_cross_entropy, smoothed
 
 
 def test_value_and_gradient_by_the_formula(device, rng):
@@ -23,7 +23,27 @@ def test_sigmoids_value_and_gradient_by_the_formula(device, rng):
     np.testing.assert_allclose(device.to_host(dN), (P - T) / 5, atol=1e-15)
 
 
-@pytest.mark.parametrize("loss", LOSSES.values(), ids=LOSSES)
+@pytest.mark.parametrize("name", LOSSES)
+def test_smoothed_targets_by_the_formula(name, device, rng):
+    N, labels, s = rng.normal(size=(5, 4)), np.array([0, 3, 3, 1, 2]), 0.3
+    T = (1 - s) * np.eye(4)[labels] + s / 4
+    P = (
+        np.exp(N) / np.exp(N).sum(axis=1, keepdims=True)
+        if name == "softmax"
+        else 1 / (1 + np.exp(-N))
+    )
+    E = -(T * np.log(P)).sum() / 5 - ((1 - T) * np.log(1 - P)).sum() / 5 * (name == "sigmoid")
+    found, dN = smoothed(LOSSES[name], s)(device.asarray(N), device.asarray(labels))
+    assert device.to_host(found) == pytest.approx(E)
+    np.testing.assert_allclose(device.to_host(dN), (P - T) / 5, atol=1e-15)
+    assert smoothed(LOSSES[name], 0.0) is LOSSES[name]
+
+
+@pytest.mark.parametrize(
+    "loss",
+    [*LOSSES.values(), smoothed(softmax_cross_entropy, 0.2)],
+    ids=[*LOSSES, "smoothed softmax"],
+)
 def test_gradient_against_differences(loss, device, rng):
     N, labels = rng.normal(size=(3, 4)), device.asarray([0, 3, 1])
     _, dN = loss(device.asarray(N), labels)

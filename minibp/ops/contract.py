@@ -148,8 +148,13 @@ class Ops:
         replays steps draws them on its device."""
         return stream.at(step)
 
-    def feed(self, data: Array, labels: Array, centre: Array, scale: Array) -> "ResidentFeed":
-        """Return batches (x − centre) / scale of data on the device; only where `resident`."""
+    def feed(
+        self, data: Array, labels: Array, centre: Array, scale: Array, padding: int = 0
+    ) -> "ResidentFeed":
+        """Return batches (x − centre) / scale of data on the device; only where `resident`.
+
+        padding  zeros around images that are moved
+        """
         raise NotImplementedError
 
     def working(self) -> AbstractContextManager:
@@ -223,8 +228,9 @@ class ResidentFeed:
     def __len__(self) -> int:
         raise NotImplementedError
 
-    def begin(self, order: np.ndarray | None) -> None:
-        """Start anew, with the samples in this order, or as they come."""
+    def begin(self, order: np.ndarray | None, moves: np.ndarray | None = None) -> None:
+        """Start anew, with the samples in this order, or as they come, and perhaps with moves
+        (n, 3): where in its padded image each is cropped, and whether it is mirrored."""
         raise NotImplementedError
 
     def next(self, size: int) -> tuple[Array, Array]:
@@ -249,7 +255,10 @@ class ResidentFeed:
         raise NotImplementedError
 
     def batches(
-        self, sizes: Sequence[int], order: np.ndarray | None = None
+        self,
+        sizes: Sequence[int],
+        order: np.ndarray | None = None,
+        moves: np.ndarray | None = None,
     ) -> Iterator[tuple[Array, Array]]:
         """Yield batches of these sizes, of the samples in the order given, or as they come."""
         raise NotImplementedError

@@ -10,7 +10,7 @@ from minibp.device import Device, check_dtype
 from minibp.errors import InputError, unknown
 from minibp.layers import WeightedLayer
 from minibp.layers.tree import walk
-from minibp.losses import LOSSES
+from minibp.losses import LOSSES, smoothed
 from minibp.network import Network
 from minibp.ops.tiers import check_matmul
 from minibp.rng import Streams
@@ -161,7 +161,7 @@ def build_network(
         input_shape=shape,
         symmetric=(last,) if settings.feedback_layers == "all but last" else (),
         matmul=settings.matmul,
-        loss=LOSSES[settings.loss],
+        loss=smoothed(LOSSES[settings.loss], settings.smoothing),
     )
     if not trace:
         built.fuse()

@@ -39,7 +39,7 @@ class PaperRecipe(Recipe):
 
     model      "mnist", "cifar", "svhn", "image119", "timit", or a user's "my_net.py:small"
     condition  a column of Tables 2–5, or a new one
-    drops      None: the paper's, in proportion to the epochs
+    drops      None: the paper's, in proportion to the epochs, or none with a cosine schedule
     """
 
     model: str
@@ -49,10 +49,12 @@ class PaperRecipe(Recipe):
     settings: Settings = field(default_factory=Settings)
 
     def __post_init__(self) -> None:
-        if self.drops is None:
-            object.__setattr__(self, "drops", rate_drops(whole("epochs", self.epochs, 1)))
         if not isinstance(self.settings, Settings):
             raise InputError(f"settings {self.settings!r}: expected a Settings object.")
+        if self.drops is None:
+            cosine = self.settings.schedule == "cosine"
+            drops = () if cosine else rate_drops(whole("epochs", self.epochs, 1))
+            object.__setattr__(self, "drops", drops)
         super().__post_init__()
         get_network(self.model)
 

@@ -21,7 +21,6 @@ FIXED = {
     "pool_ties": "first",  # which of equal maxima takes the gradient
     "relu_at_zero": "0",  # ReLU′(0)
     "bn_place": "before relu",  # BN between each hidden layer's N and its ReLU
-    "augmentation": "none",  # the paper uses none
     "shuffle": "epoch",  # a new permutation of the training set each epoch
 }
 
@@ -65,6 +64,7 @@ class Settings(RunSettings):
 
     # Sec. 5
     loss: str = one_of(*LOSSES, help="cross-entropy of a softmax, or of each output's own sigmoid")
+    smoothing: float = number(0.0, 0, 1, help="share of the targets spread over all classes")
 
     # Arithmetic
     matmul: str = one_of(

@@ -15,7 +15,6 @@ from minibp.experiments.folder import RECORD
 from minibp.experiments.identity import differences
 from minibp.experiments.kept import DECIDES, PREPARATION, WEIGHTS, read_preparation
 from minibp.files import read_json
-from minibp.losses import sigmoid_cross_entropy
 from minibp.network import Network
 from minibp.study.networks import input_shape
 from minibp.study.recipe import PaperRecipe, recipe_of
@@ -98,7 +97,7 @@ class Trained:
     def likelihoods(self, N: np.ndarray) -> np.ndarray:
         """Return the probabilities (B, classes) that the run's loss makes of outputs N, float64:
         softmax, or σ of each, where a row's sum need not be 1."""
-        if self.network.loss is sigmoid_cross_entropy:
+        if self.record["settings"].get("loss") == "sigmoid":
             return expit(N.astype(np.float64))
         return softmax(N)
 

@@ -92,8 +92,8 @@ def fit(kind: str, X_train: np.ndarray, dtype: str) -> Preprocess:
 
     kind  "mean": subtract the training-mean image; "gcn+zca": that, then global contrast
           normalization and whitening; "standardize": mean 0 and standard deviation 1 of each input,
-          and mean 0 of one that is constant up to rounding; "unit": pixels of 0 to 255 become 0 to
-          1; "none"; "auto": mean
+          and mean 0 of one that is constant up to rounding; "channels": the same of each channel,
+          over all places of images; "unit": pixels of 0 to 255 become 0 to 1; "none"; "auto": mean
 
     It is fitted on the training set alone; "unit" and "none" take nothing from it. A whitening is
     kept in the cache folder, under the checksum of its training set.
@@ -109,10 +109,19 @@ def fit(kind: str, X_train: np.ndarray, dtype: str) -> Preprocess:
                 f"most {MOST_INPUTS}: choose another --preprocess."
             )
         return Whitening(**_remembered(X_train, dtype, lambda: _fit_gcn_zca(X_train, dtype)))
+    if kind == "channels" and X_train.ndim != 4:
+        raise InputError(
+            f"--preprocess channels of samples of shape {X_train.shape[1:]}: expected images "
+            "(H, W, C), or --preprocess standardize."
+        )
     mean = X_train.mean(axis=0, dtype=np.float64)
+    if kind == "channels":
+        mean = np.broadcast_to(mean.mean(axis=(0, 1)), mean.shape)
     if kind in ("mean", "auto"):
         return Affine(dtype, mean.astype(dtype))
     square = sum((chunk**2).sum(axis=0) for chunk in _chunks(X_train, mean))
+    if kind == "channels":
+        square = np.broadcast_to(square.mean(axis=(0, 1)), square.shape)
     std = np.sqrt(square / len(X_train))
     std[std <= _rounding(X_train, dtype) * abs(mean)] = 1  # what never changes is only centred
     return Affine(dtype, mean.astype(dtype), std.astype(dtype))

@@ -13,8 +13,9 @@ from minibp.errors import InputError, printable
 from minibp.network import Network
 from minibp.optim import Optimizer
 from minibp.training import preprocess
+from minibp.training.augment import Augment
 from minibp.training.data import Data
-from minibp.training.schedule import BatchSchedule, rate_at
+from minibp.training.schedule import BatchSchedule, cosine_at, rate_at, warmed_up
 from minibp.training.settings import RunSettings
 
 
@@ -28,7 +29,7 @@ class Recipe:
     rate      η in the first epoch, 0 or more
     epochs    how many, 1 or more
     batches   the batch size of each epoch
-    drops     the epochs after which the rate is divided by 10
+    drops     the epochs after which the rate is divided by 10; none with a cosine schedule
     seed      of all random numbers
     dtype     "float32" to train, "float64" to check
     settings  how a run computes
@@ -51,6 +52,15 @@ class Recipe:
             raise InputError(f"rate drops {list(drops)}: expected epochs of 0 or more.")
         if not isinstance(self.settings, RunSettings):
             raise InputError(f"settings {self.settings!r}: expected a RunSettings object.")
+        if drops and self.settings.schedule == "cosine":
+            raise InputError(
+                f"rate drops {list(drops)} with schedule=cosine: expected one of the two."
+            )
+        if self.settings.warmup > self.epochs:
+            raise InputError(
+                f"a warm-up of {self.settings.warmup} epochs in a run of {self.epochs}: expected "
+                "no more than it has."
+            )
         changes = {
             "epochs": whole("epochs", self.epochs, 1),
             "rate": finite("rate", self.rate),
@@ -87,6 +97,11 @@ class Recipe:
         """Return what turns samples into inputs, fitted on the training set."""
         return preprocess.fit(self.settings.preprocess, data.X_train, self.dtype)
 
+    def augment(self, data: Data) -> Augment | None:
+        """Return what moves and mirrors training images; raise InputError if they are none."""
+        shape = data.X_train.shape[1:]
+        return Augment.of(self.settings.augmentation, self.settings.crop_padding, shape)
+
     def check(self, data: Data) -> None:
         """Raise InputError unless the data is such as the network takes."""
 
@@ -96,6 +111,11 @@ class Recipe:
 
     def rate_at(self, epoch: int) -> float:
         """Return the learning rate of an epoch (1, 2, …)."""
+        warmup = self.settings.warmup
+        if epoch <= warmup:
+            return warmed_up(epoch, self.rate, warmup)
+        if self.settings.schedule == "cosine":
+            return cosine_at(epoch - warmup, self.rate, self.epochs - warmup)
         return rate_at(epoch, self.rate, self.drops)
 
     def identity(self) -> dict[str, Any]:

@@ -119,6 +119,7 @@ class Run:
         self.network.fuse()
         self.optimizer = recipe.optimizer(self.network)
         self.streams = Streams(recipe.seed)
+        self.augment = recipe.augment(data)
         self.feeds = self._make_feeds()
         self.replay: Replay | None = None
         train = self.feeds["train"]
@@ -279,35 +280,44 @@ class Run:
         }
         if data.X_holdout is not None and data.y_holdout is not None:
             parts["holdout"] = (data.X_holdout, data.y_holdout)
-        return feeds(self.network.ops, self.device, parts, prepare, self.recipe.dtype)
+        given = (self.network.ops, self.device, parts, prepare, self.recipe.dtype)
+        return feeds(*given, self.augment)
 
-    def batches_of(self, stream: str, epoch: int) -> tuple[list[int], np.ndarray]:
-        """Return the sizes of an epoch's batches, and the order of the samples."""
+    def batches_of(
+        self, stream: str, epoch: int
+    ) -> tuple[list[int], np.ndarray, np.ndarray | None]:
+        """Return the sizes of an epoch's batches, the order of the samples, and, if images are
+        augmented, how each is moved."""
         n, size = len(self.data.y_train), self.recipe.batches.at(epoch)
         count = self.steps_per_epoch(epoch)
         sizes = [min(size, n - k * size) for k in range(count)]
-        return sizes, self.streams[stream].at(epoch).permutation(n)
+        moves = None
+        if self.augment is not None:
+            moves = self.augment.draw(self.streams[f"augment/{stream}"].at(epoch), n)
+        return sizes, self.streams[stream].at(epoch).permutation(n), moves
 
     def train_epoch(
         self, epoch: int, on_step: Callable[[float | None], None] = lambda loss: None
     ) -> float:
         """Do an epoch's steps, and return its mean loss; raise Diverged if it is not finite."""
         self.optimizer.rate = self.recipe.rate_at(epoch)
-        sizes, order = self.batches_of("shuffle", epoch)
+        batches = self.batches_of("shuffle", epoch)
         self.probe = self._probe(epoch)
         if self.replay is None:
-            total = self._host_steps(sizes, order, on_step)
+            total = self._host_steps(*batches, on_step)
         else:
-            total = self._replayed_steps(self.replay, sizes, order, on_step)
-        mean = float(self.device.to_host(total)) / sum(sizes)
+            total = self._replayed_steps(self.replay, *batches, on_step)
+        mean = float(self.device.to_host(total)) / sum(batches[0])
         if not np.isfinite(mean):
             raise Diverged
         return mean
 
-    def _host_steps(self, sizes: list[int], order: np.ndarray, on_step: Callable) -> Array:
+    def _host_steps(
+        self, sizes: list[int], order: np.ndarray, moves: np.ndarray | None, on_step: Callable
+    ) -> Array:
         """Do an epoch's steps; return the sum of all samples' losses."""
         total = 0.0
-        for X, labels in self.feeds["train"].batches(sizes, order):
+        for X, labels in self.feeds["train"].batches(sizes, order, moves):
             E = train_step(self.network, self.optimizer, X, labels, self.recipe.settings.gradient)
             total = total + E * len(labels)
             loss = float(E) if self.device.blocking else None
@@ -319,10 +329,15 @@ class Run:
         return total
 
     def _replayed_steps(
-        self, replay: Replay, sizes: list[int], order: np.ndarray, on_step: Callable
+        self,
+        replay: Replay,
+        sizes: list[int],
+        order: np.ndarray,
+        moves: np.ndarray | None,
+        on_step: Callable,
     ) -> Array:
         """The same where the samples are on the device."""
-        replay.feed.begin(order)
+        replay.feed.begin(order, moves)
         replay.begin()
         for size in sizes:
             replay.step(size)
@@ -346,12 +361,12 @@ class Run:
         if not self.network.batch_norms():
             return
         settings = self.recipe.settings
-        sizes, order = self.batches_of("moments", epoch)
+        sizes, *which = self.batches_of("moments", epoch)
 
         def batches() -> Iterator[Array]:
             left = settings.bn_batches
             while left > 0:  # cycling where the training set has fewer batches
-                for X, _ in self.feeds["train"].batches(sizes[:left], order):
+                for X, _ in self.feeds["train"].batches(sizes[:left], *which):
                     yield X
                 left -= len(sizes[:left])
 
@@ -368,8 +383,8 @@ class Run:
         return Probe(every, epoch, self.steps_per_epoch(epoch), look)
 
     def _diagnostic_batch(self, epoch: int) -> tuple[Array, Array]:
-        sizes, order = self.batches_of("shuffle", epoch)
-        (batch,) = self.feeds["train"].batches(sizes[:1], order)
+        sizes, *which = self.batches_of("shuffle", epoch)
+        (batch,) = self.feeds["train"].batches(sizes[:1], *which)
         return batch
 
     def _evaluate(self) -> dict[str, np.ndarray]:

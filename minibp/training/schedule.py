@@ -1,5 +1,6 @@
 """Schedules of learning rates and batch sizes: what an epoch is run with."""
 
+import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -14,6 +15,27 @@ def rate_at(epoch: int, rate: float, drops: Sequence[int]) -> float:
     [1.0, 0.1, 0.01]
     """
     return rate / 10 ** sum(epoch > drop for drop in drops)
+
+
+def warmed_up(epoch: int, rate: float, warmup: int) -> float:
+    """Return the learning rate of an epoch within the warm-up: it rises in equal steps, of which
+    the last would be the first epoch after it.
+
+    >>> [warmed_up(epoch, 1.0, 3) for epoch in (1, 2, 3)]
+    [0.25, 0.5, 0.75]
+    """
+    return rate * epoch / (warmup + 1)
+
+
+def cosine_at(epoch: int, rate: float, epochs: int) -> float:
+    """Return rate (1 + cos(π (epoch − 1)/epochs))/2, for 1, …, epochs: from rate to nearly 0.
+
+    Loshchilov & Hutter (2017), without restarts.
+
+    >>> [round(cosine_at(epoch, 1.0, 4), 3) for epoch in (1, 2, 3, 4)]
+    [1.0, 0.854, 0.5, 0.146]
+    """
+    return rate * (1 + math.cos(math.pi * (epoch - 1) / epochs)) / 2
 
 
 @dataclass(frozen=True)

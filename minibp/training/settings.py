@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 from minibp.checks import plain
 from minibp.errors import InputError, unknown
+from minibp.training.augment import KINDS
 
 Self = TypeVar("Self", bound="RunSettings")
 
@@ -41,9 +42,13 @@ class RunSettings:
     bn_batches: int = number(20, 1, help="training batches that BN's moments are averaged over")
     bn_average: str = one_of("std", "variance", help="what is averaged beside the means")
     preprocess: str = one_of(
-        *("auto", "mean", "gcn+zca", "standardize", "unit", "none"),
+        *("auto", "mean", "gcn+zca", "standardize", "channels", "unit", "none"),
         help="auto: gcn+zca for CIFAR, standardize for TIMIT, else mean",
     )
+    augmentation: str = one_of(*KINDS, help="random crops and mirror images of training images")
+    crop_padding: int = number(4, 1, help="black pixels on each side of an image to crop")
+    schedule: str = one_of("drops", "cosine", help="of the learning rate, after the warm-up")
+    warmup: int = number(0, 0, help="epochs in which the learning rate rises in equal steps")
     diagnose_every: int = number(
         0, 0, help="steps between diagnostics within the first epochs; 0: at the end of epochs only"
     )

@@ -150,7 +150,20 @@ def test_unit_makes_pixels_0_to_1():
     np.testing.assert_array_equal(out, np.array([[0, 0.2, 1]], "float32"))
 
 
-@pytest.mark.parametrize("kind", ["mean", "gcn+zca", "standardize", "unit", "none"])
+def test_channels_have_mean_0_and_deviation_1(rng):
+    X = rng.normal([3.0, -1.0], [5.0, 0.5], (2500, 3, 4, 2))
+    out = preprocess.fit("channels", X, "float64")(X)
+    np.testing.assert_allclose(out.mean(axis=(0, 1, 2)), 0, atol=1e-12)
+    deviation = np.sqrt(((X - X.mean(axis=0)) ** 2).mean(axis=(0, 1, 2)))
+    centre = X.mean(axis=(0, 1, 2))
+    full = np.sqrt(((X - centre) ** 2).mean(axis=(0, 1, 2)))
+    np.testing.assert_allclose(out, (X - centre) / full, rtol=1e-9)
+    assert (full != deviation).any()
+    with pytest.raises(InputError, match="--preprocess channels of samples"):
+        preprocess.fit("channels", X.reshape(2500, -1), "float64")
+
+
+@pytest.mark.parametrize("kind", ["mean", "gcn+zca", "standardize", "channels", "unit", "none"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_the_same_pictures_give_the_same_inputs_in_either_form(images, kind, dtype):
     y = np.arange(300) % 3

@@ -28,8 +28,10 @@ class CudaOps(CudaArithmetic):
     def dense_block(self, relu: bool) -> BlockOps:
         return CudaBlock(self, relu)
 
-    def feed(self, data: Array, labels: Array, centre: Array, scale: Array) -> ResidentFeed:
-        return CudaFeed(self, data, labels, centre, scale)
+    def feed(
+        self, data: Array, labels: Array, centre: Array, scale: Array, padding: int = 0
+    ) -> ResidentFeed:
+        return CudaFeed(self, data, labels, centre, scale, padding)
 
     def working(self) -> AbstractContextManager:
         return self.device.working()

@@ -12,23 +12,35 @@ from minibp.ops.cuda.arithmetic import CudaArithmetic, DeviceScalar
 class CudaFeed(ResidentFeed):
     """The samples `data` (n, …), bytes as bytes, their labels (n,), and the order of an epoch.
 
-    `start` is the place in the order of the next batch.
+    `start` is the place in the order of the next batch. Where images are moved, `moves` has how,
+    in the epoch's order.
     """
 
     def __init__(
-        self, ops: CudaArithmetic, data: Array, labels: Array, centre: Array, scale: Array
+        self,
+        ops: CudaArithmetic,
+        data: Array,
+        labels: Array,
+        centre: Array,
+        scale: Array,
+        padding: int,
     ):
         self.ops, self.data, self.labels, self.affine = ops, data, labels, (centre, scale)
         self.order = ops.device.asarray(np.arange(len(labels)), "int32")
+        self.moves = ops.xp.zeros((len(labels), 3), "int32")
+        self.moved, self.padding = False, padding
         self.start = DeviceScalar(ops.device, "int32")
         self.total = ops.xp.zeros(1, centre.dtype)
 
     def __len__(self) -> int:
         return len(self.labels)
 
-    def begin(self, order: np.ndarray | None) -> None:
+    def begin(self, order: np.ndarray | None, moves: np.ndarray | None = None) -> None:
         order = np.arange(len(self)) if order is None else order
         self.order[...] = self.ops.device.asarray(order, "int32")
+        self.moved = moves is not None
+        if moves is not None:
+            self.moves[...] = self.ops.device.asarray(moves, "int32")
         self.start.set(0)
         self.total.fill(0)
 
@@ -38,7 +50,11 @@ class CudaFeed(ResidentFeed):
         y = ops.xp.empty(size, "int32")
         kernel = "gather_bytes" if str(self.data.dtype) == "uint8" else "gather_reals"
         arrays = (self.data, self.labels, self.order, self.start.array, centre, scale, X, y)
-        ops.launch(kernel, X.dtype, X.size, *arrays, size, X.size // size)
+        sizes: tuple[int, ...] = (size, X.size // size)
+        if self.moved:
+            kernel, arrays = f"{kernel}_moved", (*arrays, self.moves)
+            sizes = (size, *self.data.shape[1:], self.padding)
+        ops.launch(kernel, X.dtype, X.size, *arrays, *sizes)
         return X, y
 
     def tick(self, E: Array, size: int) -> None:
@@ -58,9 +74,12 @@ class CudaFeed(ResidentFeed):
         return self.ops.rate.value, self.ops.step.value
 
     def batches(
-        self, sizes: Sequence[int], order: np.ndarray | None = None
+        self,
+        sizes: Sequence[int],
+        order: np.ndarray | None = None,
+        moves: np.ndarray | None = None,
     ) -> Iterator[tuple[Array, Array]]:
-        self.begin(order)
+        self.begin(order, moves)
         place = 0
         for size in sizes:
             self.start.set(place)

@@ -56,6 +56,42 @@ extern "C" __global__ void gather_reals(const REAL* data, const whole* labels, c
     gather(data, labels, order, start, centre, scale, X, y, B, n);
 }
 
+// The same of images (H, W, C), each moved within a frame of zeros, and perhaps mirrored: moves
+// (samples, 3), in the epoch's order, are rows down, columns right, and whether.
+template <typename Pixel>
+__device__ void gather_moved(const Pixel* data, const whole* labels, const whole* order,
+                             const whole* start, const REAL* centre, const REAL* scale, REAL* X,
+                             whole* y, const whole* moves, whole B, whole H, whole W, whole C,
+                             whole padding) {
+    const whole n = H * W * C;
+    EACH(i, B * n) {
+        const whole place = *start + i / n, row = order[place], k = i % n;
+        const whole* move = moves + 3 * place;
+        const whole column = k / C % W, from = move[2] ? W - 1 - column : column;
+        const whole v = k / C / W + move[0] - padding, u = from + move[1] - padding;
+        const bool inside = v >= 0 && v < H && u >= 0 && u < W;
+        const REAL x = inside ? (REAL)data[(long long)row * n + (v * W + u) * C + k % C] : 0;
+        X[i] = (x - centre[k]) / scale[k];
+        if (k == 0) y[i / n] = labels[row];
+    }
+}
+
+extern "C" __global__ void gather_bytes_moved(const unsigned char* data, const whole* labels,
+                                              const whole* order, const whole* start,
+                                              const REAL* centre, const REAL* scale, REAL* X,
+                                              whole* y, const whole* moves, whole B, whole H,
+                                              whole W, whole C, whole padding) {
+    gather_moved(data, labels, order, start, centre, scale, X, y, moves, B, H, W, C, padding);
+}
+
+extern "C" __global__ void gather_reals_moved(const REAL* data, const whole* labels,
+                                              const whole* order, const whole* start,
+                                              const REAL* centre, const REAL* scale, REAL* X,
+                                              whole* y, const whole* moves, whole B, whole H,
+                                              whole W, whole C, whole padding) {
+    gather_moved(data, labels, order, start, centre, scale, X, y, moves, B, H, W, C, padding);
+}
+
 // The end of a step: the epoch's loss so far, the next batch's place, the next step's number.
 extern "C" __global__ void tick(REAL* total, const REAL* loss, whole B, whole* start, whole* step) {
     EACH(i, 1) {
