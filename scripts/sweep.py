@@ -67,7 +67,7 @@ def build_parser() -> argparse.ArgumentParser:
         metavar="NAME=PATH",
         help="folder or archive with a data set's original files; may be given for each",
     )
-    add("--network", help="Table 1's, or my_net.py:small (default: each data set's own)")
+    add("--network", help="as in train.py (default: each data set's own)")
     add("--seeds", type=int, default=1, metavar="N", help="seeds 0 … N−1 (default: 1)")
     add(
         "--rate-factors",

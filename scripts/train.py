@@ -30,6 +30,7 @@ from minibp.experiments.trial import Listener
 from minibp.feedback import RULES
 from minibp.files import folder_name
 from minibp.plugins import PLUGINS
+from minibp.study import zoo
 from minibp.study.conditions import Condition
 from minibp.study.networks import NETWORKS, get_network
 from minibp.study.protocol import BASE_RATE, BATCH_SIZE, EPOCHS, FACTORS
@@ -65,7 +66,8 @@ def build_parser() -> argparse.ArgumentParser:
     )
     data.add_argument(
         "--network",
-        help=f"{', '.join(NETWORKS)}, or my_net.py:small (Table 1; default: the data set's own)",
+        help=f"{', '.join(NETWORKS)} (Table 1; default: the data set's own), "
+        f"{', '.join(zoo.ZOO)}, mlp-500-300 and the like, or my_net.py:small",
     )
     data.add_argument(
         "--train-limit", type=int, metavar="N", help="train on N samples, drawn by the seed"

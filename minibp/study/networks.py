@@ -14,6 +14,7 @@ from minibp.losses import LOSSES, smoothed
 from minibp.network import Network
 from minibp.ops.tiers import check_matmul
 from minibp.rng import Streams
+from minibp.study import zoo
 from minibp.study.builder import Builder
 from minibp.study.conditions import Condition
 from minibp.study.settings import Settings
@@ -80,7 +81,8 @@ def input_shape(network: str) -> tuple[int, ...]:
 
 
 def get_network(name: str) -> Build:
-    """Return the function of a network of Table 1, or of a user's file ("my_net.py:small").
+    """Return the function of a network of Table 1, of the field's ("resnet-20": see
+    minibp/study/zoo.py), or of a user's file ("my_net.py:small").
 
     Raises InputError for an unknown name, a file that cannot be loaded, or no such function in it.
     """
@@ -91,9 +93,11 @@ def get_network(name: str) -> Build:
         )
     if name in NETWORKS:
         return NETWORKS[name][0]
+    if (of_the_field := zoo.find(name)) is not None:
+        return of_the_field
     place = usercode.split(name)
     if place is None:
-        raise unknown("network", name, [*NETWORKS, "file.py:function"])
+        raise unknown("network", name, [*NETWORKS, *zoo.ZOO, "mlp-500-300", "file.py:function"])
     path, function = place
     build = getattr(usercode.load(path).module, function, None)
     if not callable(build) or isinstance(build, type):
@@ -121,8 +125,8 @@ def build_network(
 ) -> Network:
     """Return a network with random W, zero biases and the condition's V.
 
-    network  "mnist", "cifar", "svhn", "image119" or "timit", a user's "my_net.py:small", or a
-             function of a Builder and the number of classes
+    network  "mnist", "cifar", "svhn", "image119" or "timit", the field's, such as "resnet-20", a
+             user's "my_net.py:small", or a function of a Builder and the number of classes
     classes  number of outputs, 2 or more
     dtype    "float32" to train, "float64" to check
     shape    of one input, (H, W, C) or (I,): needed for a network that is not of Table 1

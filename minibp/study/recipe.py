@@ -37,7 +37,8 @@ AUTO = {"cifar": "gcn+zca", "timit": "standardize"}  # preprocess, by network; e
 class PaperRecipe(Recipe):
     """A condition's run, by the protocol of Sec. 5.
 
-    model      "mnist", "cifar", "svhn", "image119", "timit", or a user's "my_net.py:small"
+    model      "mnist", "cifar", "svhn", "image119", "timit", one of the field's, such as
+               "resnet-20", or a user's "my_net.py:small"
     condition  a column of Tables 2–5, or a new one
     drops      None: the paper's, in proportion to the epochs, or none with a cosine schedule
     """
