@@ -19,7 +19,7 @@ KINDS: dict[type, str] = {MaxPool2D: "max", AvgPool2D: "avg"}
 
 
 def fused_units(layers: list[Layer], ops: Ops) -> "list[Layer | Block]":
-    """Return the layers, with each conv → (BN) → (ReLU) → pool and each fully connected → (BN) →
+    """Return the layers, with each conv → (BN) → (ReLU) → (pool) and each fully connected → (BN) →
     (ReLU) made one Block, where the tier has one.
 
     On a CPU results are kept from step to step: an array that a layer returned, or a gradient, is
@@ -48,11 +48,14 @@ def _block(layers: list[Layer]) -> "Block | None":
     if type(first) is Linear:
         ops = first.ops.dense_block(relu)
         return None if ops is None else Block(first, taken, ops)
-    pool = rest[0] if rest else None
-    if type(first) is Conv2D and isinstance(pool, MaxPool2D | AvgPool2D) and type(pool) in KINDS:
-        pooling = Pooling(KINDS[type(pool)], pool.window, pool.stride, pool.padding)
-        ops = first.ops.conv_block(first.stride, first.padding, relu, pooling)
-        return None if ops is None else Block(first, [*taken, pool], ops)
+    if type(first) is Conv2D:
+        pooling, pool = None, rest[0] if rest else None
+        if isinstance(pool, MaxPool2D | AvgPool2D) and type(pool) in KINDS:
+            pooling = Pooling(KINDS[type(pool)], pool.window, pool.stride, pool.padding)
+            taken.append(pool)
+        if len(taken) > 1:
+            ops = first.ops.conv_block(first.stride, first.padding, relu, pooling)
+            return None if ops is None else Block(first, taken, ops)
     return None
 
 

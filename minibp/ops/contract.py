@@ -130,9 +130,9 @@ class Ops:
         return self
 
     def conv_block(
-        self, stride: int, padding: Padding, relu: bool, pooling: "Pooling"
+        self, stride: int, padding: Padding, relu: bool, pooling: "Pooling | None"
     ) -> "BlockOps | None":
-        """Return convolution → (BN) → (ReLU) → pooling in one go; None where it has none."""
+        """Return convolution → (BN) → (ReLU) → (pooling) in one go; None where it has none."""
         return None
 
     def dense_block(self, relu: bool) -> "BlockOps | None":

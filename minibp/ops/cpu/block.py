@@ -1,4 +1,4 @@
-"""Convolution → (Batch Normalization) → (ReLU) → pooling in one go, piece by piece.
+"""Convolution → (Batch Normalization) → (ReLU) → (pooling) in one go, piece by piece.
 
 A piece of a batch goes through all of it while it is in the cache, and what is only needed in
 between is never stored. Everything that outlives a call is kept in `results`.
@@ -7,7 +7,7 @@ between is never stored. Everything that outlives a call is kept in `results`.
 import numpy as np
 
 from minibp.ops.contract import BlockOps, Gradients, Pooling
-from minibp.ops.cpu import norm, pool
+from minibp.ops.cpu import elementwise, norm, pool
 from minibp.ops.cpu.arithmetic import CpuArithmetic
 from minibp.ops.cpu.workspace import usable
 from minibp.ops.window import Padding, output_size
@@ -35,7 +35,7 @@ class Pieces:
         down = pool.max_pool if self.kind == "max" else pool.avg_pool
         down(N, *self.geometry, self.relu, Y, code)
 
-    def up(self, dY, code, dN) -> None:
+    def up(self, dY, Y, code, dN) -> None:
         """Set dN (n, OH, OW, J)."""
         if self.kind == "max":
             pool.max_pool_dX(dY, code, *self.geometry, dN)
@@ -43,14 +43,47 @@ class Pieces:
             pool.avg_pool_dX(dY, code, *self.geometry, self.relu, dN)
 
 
+class Unpooled:
+    """In the place of `Pieces` where there is no pooling: the rectifier alone, if `relu`."""
+
+    kind = "none"
+
+    def __init__(self, relu: bool):
+        self.relu = relu
+
+    def shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        return shape
+
+    def code_shape(self, shape: tuple[int, ...]) -> tuple[int, ...]:
+        """No code is needed: Y says on which side of 0 N was."""
+        return (shape[0], 0)
+
+    def down(self, N, Y, code) -> None:
+        if self.relu:
+            elementwise.relu(N.reshape(-1), Y.reshape(-1))
+        else:
+            Y[...] = N
+
+    def up(self, dY, Y, code, dN) -> None:
+        if self.relu:
+            elementwise.relu_dN(Y.reshape(-1), dY.reshape(-1), dN.reshape(-1))
+        else:
+            dN[...] = dY
+
+
 class ConvBlock(BlockOps):
     """Such a block; `ops` gives the memory and the threads."""
 
     def __init__(
-        self, ops: CpuArithmetic, stride: int, padding: Padding, relu: bool, pooling: Pooling
+        self,
+        ops: CpuArithmetic,
+        stride: int,
+        padding: Padding,
+        relu: bool,
+        pooling: Pooling | None,
     ):
         self.ops, self.stride, self.padding = ops, stride, padding
-        self.pooling = Pieces(pooling, relu)
+        self.pooling = Unpooled(relu) if pooling is None else Pieces(pooling, relu)
 
     def forward(self, X, W, b, scale, shift, eps: float, stored):
         X, normalized, training = usable(X), scale is not None, stored is None
@@ -111,7 +144,7 @@ class ConvBlock(BlockOps):
 
         def piece(worker: int, a: int, e: int):
             dN = way.scratch("outputs", worker, e - a, way.OH, way.OW, way.J)
-            self.pooling.up(dY[a:e], code[a:e], dN)
+            self.pooling.up(dY[a:e], Y[a:e], code[a:e], dN)
             return dN
 
         if scale is not None:

@@ -26,9 +26,9 @@ class CompiledOps(CpuArithmetic):
         return type(self)(self.scratch, Workspace(self.team))
 
     def conv_block(
-        self, stride: int, padding: Padding, relu: bool, pooling: Pooling
+        self, stride: int, padding: Padding, relu: bool, pooling: Pooling | None
     ) -> BlockOps | None:
-        window = pooling.window
+        window = (1, 1) if pooling is None else pooling.window
         if window[0] * window[1] > np.iinfo(np.int8).max:  # a place in it is kept in a byte
             return None
         return ConvBlock(self, stride, padding, relu, pooling)

@@ -63,20 +63,22 @@ class Convolution:
 
 
 class Winograd(Convolution):
-    """Stride 1, kernels of 5×5 and 7×7."""
+    """Stride 1, kernels of 3×3, 5×5 and 7×7."""
 
     @staticmethod
     def fits(W_shape, stride: int, dX: bool) -> bool:
-        """Whether this is the way to go: for one channel columns are faster, but for dX."""
+        """Whether this is the way to go: for few channels columns are faster, but for dX."""
         kh, kw, C, _ = W_shape
-        return stride == 1 and kh == kw in winograd.TILES and (dX or C > 1)
+        few = 3 if kh == 3 else 1
+        return stride == 1 and kh == kw in winograd.TILES and (dX or few < C)
 
     def __init__(self, *args):
         super().__init__(*args)
-        self.m = winograd.TILES[self.kh]
+        self.m, self.p = winograd.TILES[self.kh], winograd.points(self.kh)
+        self.overlap = -(-self.p // self.m) - 1  # of a row of tiles, in tiles
         self.Ty, self.Tx = -(-self.OH // self.m), -(-self.OW // self.m)
         self.tiles = self.Ty * self.Tx
-        bytes_each = 64 * self.tiles * (self.C + self.J) * self.dtype.itemsize
+        bytes_each = self.p**2 * self.tiles * (self.C + self.J) * self.dtype.itemsize
         self.images = max(1, PIECE_BYTES // bytes_each)
         self.top, self.left = self.padding[0], self.padding[2]
 
@@ -85,12 +87,12 @@ class Winograd(Convolution):
 
     def set_feedback(self, V) -> None:
         # Laid out for the product it is in: a transposed factor would cost half as much again.
-        self.Vhat = self.work.array("Vhat", (64, self.J, self.C), self.dtype)
+        self.Vhat = self.work.array("Vhat", (self.p**2, self.J, self.C), self.dtype)
         self.Vhat[...] = self._transformed("What", V).transpose(0, 2, 1)
 
     def _transformed(self, name: str, W):
-        half = self.work.array("half", (8, len(W), self.C * self.J), self.dtype)
-        What = self.work.array(name, (64, self.C, self.J), self.dtype)
+        half = self.work.array("half", (self.p, len(W), self.C * self.J), self.dtype)
+        What = self.work.array(name, (self.p**2, self.C, self.J), self.dtype)
         with ONE_BLAS_THREAD:
             winograd.transform_filters(W, half, What)
         return What
@@ -99,46 +101,49 @@ class Winograd(Convolution):
         U, M = self._U(worker, X, a, e), self._M(worker, e - a)
         np.matmul(U, self.What, out=M)
         n = self.Tx * self.J
-        S, R = self.scratch("S", worker, self.m, 8, n), self.scratch("R", worker, self.m, n)
+        S, R = self.scratch("S", worker, self.m, self.p, n), self.scratch("R", worker, self.m, n)
         winograd.transform_outputs(M, a, e, self.m, self.Ty, self.Tx, S, R, b, N)
 
     def gradients(self, worker, X, a, e, dN, dX, first):
         M, n = self._M(worker, e - a), self.Tx * self.J
-        S, R = self.scratch("S", worker, 8, self.m, n), self.scratch("R", worker, self.m, self.m, n)
+        S = self.scratch("S", worker, self.p, self.m, n)
+        R = self.scratch("R", worker, self.m, self.m, n)
         winograd.transform_outputs_adjoint(dN, a, e, self.m, self.Ty, self.Tx, S, R, M)
         if X is not None:
-            total = self.scratch("sum", worker, 64, self.C, self.J)
+            total = self.scratch("sum", worker, self.p**2, self.C, self.J)
             add_products(self._U(worker, X, a, e), M, total, first)
         if dX is not None:
-            dU = self.scratch("inputs", worker, 64, (e - a) * self.tiles, self.C)
+            dU = self.scratch("inputs", worker, self.p**2, (e - a) * self.tiles, self.C)
             np.matmul(M, self.Vhat, out=dU)
             P, n = self._P("Q", worker), self.Tx * self.C
-            S, R = self.scratch("S", worker, 8, 8, n), self.scratch("R", worker, 8, n)
+            S = self.scratch("S", worker, self.p, self.p, n)
+            R = self.scratch("R", worker, self.p, n)
             winograd.transform_inputs_adjoint(
                 dU, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, R, dX
             )
 
     def filter_gradient(self, workers, dW):
-        total = self._total(workers, (64, self.C, self.J))
-        half = self.work.array("half", (len(dW), 8, self.C * self.J), self.dtype)
+        total = self._total(workers, (self.p**2, self.C, self.J))
+        half = self.work.array("half", (len(dW), self.p, self.C * self.J), self.dtype)
         with ONE_BLAS_THREAD:
             winograd.filter_gradient(total, half, dW)
         limit = self.dtype.type(winograd.LIMIT * np.finfo(self.dtype).eps)
         G = winograd.sizes(len(dW), self.dtype.name)
-        winograd.drop_rounding(total.reshape(64, -1), G, limit, dW.reshape(len(dW) ** 2, -1))
+        winograd.drop_rounding(total.reshape(self.p**2, -1), G, limit, dW.reshape(len(dW) ** 2, -1))
 
     def _U(self, worker, X, a, e):
-        U = self.scratch("inputs", worker, 64, (e - a) * self.tiles, self.C)
-        S = self.scratch("S", worker, 8, self.m * (self.Tx + 8 // self.m - 1) * self.C)
+        U = self.scratch("inputs", worker, self.p**2, (e - a) * self.tiles, self.C)
+        S = self.scratch("S", worker, self.p, self.m * (self.Tx + self.overlap) * self.C)
         P = self._P("P", worker)
         winograd.transform_inputs(X, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, U)
         return U
 
     def _M(self, worker, images):
-        return self.scratch("products", worker, 64, images * self.tiles, self.J)
+        return self.scratch("products", worker, self.p**2, images * self.tiles, self.J)
 
     def _P(self, name, worker):
-        shape = (self.Ty * self.m + 8 - self.m, self.m, self.Tx + 8 // self.m - 1, self.C)
+        rows = self.Ty * self.m + self.p - self.m
+        shape = (rows, self.m, self.Tx + self.overlap, self.C)
         return self.work.array(
             (name, worker, shape, self.padding, self.H, self.W), shape, self.dtype
         )

@@ -1,16 +1,17 @@
-"""Winograd's convolution for kernels of 5×5 (tiles of 4×4 outputs) and 7×7 (2×2).
+"""Winograd's convolution for kernels of 3×3 and 5×5 (tiles of 4×4 outputs) and 7×7 (2×2).
 
-Both look at tiles of 8×8 inputs, m + r − 1 = 8, through the same interpolation points 0, ±1, ±2,
-±1/2, ∞. With B (8×8), G (8×r) and A (8×m), in each of the two directions:
+A tile of m×m outputs looks at p×p inputs, p = m + r − 1, through p interpolation points: 0, ±1, ±2,
+∞ for 3×3, and ±1/2, too, for the others. With B (p×p), G (p×r) and A (p×m), in each of the two
+directions:
 
-    U = Bᵀ X B      a tile's inputs, transformed          (64 points, T tiles, C)
-    Ŵ = G W Gᵀ      the filters, transformed              (64 points, C, J)
-    M = U Ŵ         at each of the 64 points: a matrix product, Eq. 1
+    U = Bᵀ X B      a tile's inputs, transformed          (p² points, T tiles, C)
+    Ŵ = G W Gᵀ      the filters, transformed              (p² points, C, J)
+    M = U Ŵ         at each of the p² points: a matrix product, Eq. 1
     N = Aᵀ M A      back to a tile of m×m outputs
 
-so an output takes 64/m² products instead of r²: 4 instead of 25, or 16 instead of 49. The backward
-pass is the adjoint of each line, in reverse: dM = A dN Aᵀ serves both dŴ = Uᵀ dM, dW = Gᵀ dŴ G and
-dU = dM V̂ᵀ, dX = B dU Bᵀ, with V̂ = G V Gᵀ in Ŵ's place.
+so an output takes p²/m² products instead of r²: 2.25 instead of 9, 4 instead of 25, or 16 instead
+of 49. The backward pass is the adjoint of each line, in reverse: dM = A dN Aᵀ serves both
+dŴ = Uᵀ dM, dW = Gᵀ dŴ G and dU = dM V̂ᵀ, dX = B dU Bᵀ, with V̂ = G V Gᵀ in Ŵ's place.
 
 Each transform takes a row of tiles at a time, and goes first down the columns, then along the row.
 So that every loop is long and contiguous, pixels x = m·tx + j are kept in order of (j, tx, c):
@@ -24,37 +25,44 @@ import numpy as np
 
 from minibp.ops.cpu.jit import kernel
 
-TILES = {5: 4, 7: 2}  # kernel side r: tile side m
+TILES = {3: 4, 5: 4, 7: 2}  # kernel side r: tile side m
 BLOCK = 128  # columns (c, j) at a time, which stay in the first-level cache
 ORIGIN = np.intp(0)  # a plain 0 would have each function compiled a second time, for that value
 LIMIT = 3  # eps; see `drop_rounding`
 F = np.float32  # all coefficients are exact in single precision, so this suits double too
 
 
+def points(r: int) -> int:
+    """Return p for kernels of side r: 6 or 8."""
+    return TILES[r] + r - 1
+
+
 @cache
 def filter_matrix(r: int, dtype: str) -> np.ndarray:
-    """Return G (8, r): the values of Σ g_k x^k at the points, scaled as Bᵀ needs it."""
-    points = np.array([0, 1, -1, 2, -2, 0.5, -0.5])
-    scale = np.array([1, -2 / 9, -2 / 9, 1 / 90, 1 / 90, 32 / 45, 32 / 45])
-    G = np.zeros((8, r))
-    G[:7] = scale[:, None] * points[:, None] ** np.arange(r)
-    G[7, r - 1] = 1
+    """Return G (p, r): the values of Σ g_k x^k at the points, scaled as Bᵀ needs it."""
+    p = points(r)
+    at = np.array([0, 1, -1, 2, -2, 0.5, -0.5])[: p - 1]
+    of_six = [1 / 4, -1 / 6, -1 / 6, 1 / 24, 1 / 24]
+    of_eight = [1, -2 / 9, -2 / 9, 1 / 90, 1 / 90, 32 / 45, 32 / 45]
+    G = np.zeros((p, r))
+    G[: p - 1] = np.array(of_six if p == 6 else of_eight)[:, None] * at[:, None] ** np.arange(r)
+    G[p - 1, r - 1] = 1
     return G.astype(dtype)
 
 
 def transform_filters(W: np.ndarray, half: np.ndarray, What: np.ndarray) -> None:
-    """Set Ŵ (64, C, J) = G W Gᵀ for W (r, r, C, J); half (8, r, C·J) is scratch."""
-    r = len(W)
+    """Set Ŵ (p², C, J) = G W Gᵀ for W (r, r, C, J); half (p, r, C·J) is scratch."""
+    r, p = len(W), len(half)
     G = filter_matrix(r, W.dtype.name)
-    np.matmul(G, W.reshape(r, -1), out=half.reshape(8, -1))
-    np.matmul(G, half, out=What.reshape(8, 8, -1))
+    np.matmul(G, W.reshape(r, -1), out=half.reshape(p, -1))
+    np.matmul(G, half, out=What.reshape(p, p, -1))
 
 
 def filter_gradient(dWhat: np.ndarray, half: np.ndarray, dW: np.ndarray) -> None:
-    """Set dW (r, r, C, J) = Gᵀ dŴ G for dŴ (64, C, J); half (r, 8, C·J) is scratch."""
-    r = len(dW)
+    """Set dW (r, r, C, J) = Gᵀ dŴ G for dŴ (p², C, J); half (r, p, C·J) is scratch."""
+    r, p = half.shape[:2]
     G = filter_matrix(r, dW.dtype.name)
-    np.matmul(G.T, dWhat.reshape(8, -1), out=half.reshape(r, -1))
+    np.matmul(G.T, dWhat.reshape(p, -1), out=half.reshape(r, -1))
     np.matmul(G.T, half, out=dW.reshape(r, r, -1))
 
 
@@ -266,19 +274,167 @@ def _A2(x, base, offsets, y, start, step, n):
         row[i] = x1[i]
 
 
+@kernel
+def _BT6(x, base, offsets, y, start, step, n):
+    """y = Bᵀ x, 6 rows from 6."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    x4 = x[base + offsets[4] : base + offsets[4] + n]
+    x5 = x[base + offsets[5] : base + offsets[5] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = F(4) * x0[i] - F(5) * x2[i] + x4[i]
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x4[i] - F(4) * x2[i]) + (x3[i] - F(4) * x1[i])
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = (x4[i] - F(4) * x2[i]) - (x3[i] - F(4) * x1[i])
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (x4[i] - x2[i]) + F(2) * (x3[i] - x1[i])
+    row = y[start + 4 * step : start + 4 * step + n]
+    for i in range(n):
+        row[i] = (x4[i] - x2[i]) - F(2) * (x3[i] - x1[i])
+    row = y[start + 5 * step : start + 5 * step + n]
+    for i in range(n):
+        row[i] = F(4) * x1[i] - F(5) * x3[i] + x5[i]
+
+
+@kernel
+def _B6(x, base, offsets, y, start, step, n):
+    """y = B x, 6 rows from 6."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    x4 = x[base + offsets[4] : base + offsets[4] + n]
+    x5 = x[base + offsets[5] : base + offsets[5] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = F(4) * x0[i]
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = F(4) * (x2[i] - x1[i]) + F(2) * (x4[i] - x3[i]) + F(4) * x5[i]
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = -F(5) * x0[i] - F(4) * (x1[i] + x2[i]) - (x3[i] + x4[i])
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) - F(5) * x5[i]
+    row = y[start + 4 * step : start + 4 * step + n]
+    for i in range(n):
+        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i])
+    row = y[start + 5 * step : start + 5 * step + n]
+    for i in range(n):
+        row[i] = x5[i]
+
+
+@kernel
+def _AT6(x, base, offsets, y, start, step, n):
+    """y = Aᵀ x, 4 rows from 6."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    x4 = x[base + offsets[4] : base + offsets[4] + n]
+    x5 = x[base + offsets[5] : base + offsets[5] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i])
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i])
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = (x1[i] + x2[i]) + F(4) * (x3[i] + x4[i])
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (x1[i] - x2[i]) + F(8) * (x3[i] - x4[i]) + x5[i]
+
+
+@kernel
+def _A6(x, base, offsets, y, start, step, n):
+    """y = A x, 6 rows from 4."""
+    x0 = x[base + offsets[0] : base + offsets[0] + n]
+    x1 = x[base + offsets[1] : base + offsets[1] + n]
+    x2 = x[base + offsets[2] : base + offsets[2] + n]
+    x3 = x[base + offsets[3] : base + offsets[3] + n]
+    row = y[start : start + n]
+    for i in range(n):
+        row[i] = x0[i]
+    row = y[start + step : start + step + n]
+    for i in range(n):
+        row[i] = (x0[i] + x2[i]) + (x1[i] + x3[i])
+    row = y[start + 2 * step : start + 2 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + x2[i]) - (x1[i] + x3[i])
+    row = y[start + 3 * step : start + 3 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + F(4) * x2[i]) + (F(2) * x1[i] + F(8) * x3[i])
+    row = y[start + 4 * step : start + 4 * step + n]
+    for i in range(n):
+        row[i] = (x0[i] + F(4) * x2[i]) - (F(2) * x1[i] + F(8) * x3[i])
+    row = y[start + 5 * step : start + 5 * step + n]
+    for i in range(n):
+        row[i] = x3[i]
+
+
+@kernel
+def _inputs(p, x, base, offsets, y, start, step, n):
+    """y = Bᵀ x, for p points."""
+    if p == 6:
+        _BT6(x, base, offsets, y, start, step, n)
+    else:
+        _BT(x, base, offsets, y, start, step, n)
+
+
+@kernel
+def _inputs_adjoint(p, x, base, offsets, y, start, step, n):
+    """y = B x, for p points."""
+    if p == 6:
+        _B6(x, base, offsets, y, start, step, n)
+    else:
+        _B(x, base, offsets, y, start, step, n)
+
+
+@kernel
+def _outputs(p, m, x, base, offsets, y, start, step, n):
+    """y = Aᵀ x, for p points and tiles of side m."""
+    if p == 6:
+        _AT6(x, base, offsets, y, start, step, n)
+    elif m == 4:
+        _AT4(x, base, offsets, y, start, step, n)
+    else:
+        _AT2(x, base, offsets, y, start, step, n)
+
+
+@kernel
+def _outputs_adjoint(p, m, x, base, offsets, y, start, step, n):
+    """y = A x, for p points and tiles of side m."""
+    if p == 6:
+        _A6(x, base, offsets, y, start, step, n)
+    elif m == 4:
+        _A4(x, base, offsets, y, start, step, n)
+    else:
+        _A2(x, base, offsets, y, start, step, n)
+
+
 # In both directions, for images a … e of a batch. P and S are scratch; P is zero where the image is
 # padded, and stays so.
 
 
 @kernel
 def transform_inputs(X, a, e, top, left, m, Ty, Tx, P, S, U):
-    """U = Bᵀ X B: X (B, H, W, C), P (Ty·m + 8 − m, m, Tx + 8/m − 1, C), S (8, P.size/rows),
-    U (64, T, C) with T = (e − a)·Ty·Tx."""
-    H, W, C = X.shape[1], X.shape[2], X.shape[3]
+    """U = Bᵀ X B: X (B, H, W, C), P (Ty·m + p − m, m, Tx + ⌈p/m⌉ − 1, C), S (p, P.size/rows),
+    U (p², T, C) with T = (e − a)·Ty·Tx."""
+    H, W, C, p = X.shape[1], X.shape[2], X.shape[3], len(S)
     width = P.shape[2] * C
     row = m * width
-    down, along = np.empty(8, np.intp), np.empty(8, np.intp)
-    for j in range(8):
+    down, along = np.empty(p, np.intp), np.empty(p, np.intp)
+    for j in range(p):
         down[j] = j * row
         along[j] = (j % m) * width + (j // m) * C
     flat_P, flat_S, flat_U = P.reshape(-1), S.reshape(-1), U.reshape(-1)
@@ -290,20 +446,20 @@ def transform_inputs(X, a, e, top, left, m, Ty, Tx, P, S, U):
                 for c in range(C):
                     to[c] = pixel[c]
         for ty in range(Ty):
-            _BT(flat_P, ty * m * row, down, flat_S, ORIGIN, row, row)
+            _inputs(p, flat_P, ty * m * row, down, flat_S, ORIGIN, row, row)
             t = ((image - a) * Ty + ty) * n
-            for k in range(8):
-                _BT(flat_S, k * row, along, flat_U, 8 * k * plane + t, plane, n)
+            for k in range(p):
+                _inputs(p, flat_S, k * row, along, flat_U, p * k * plane + t, plane, n)
 
 
 @kernel
 def transform_inputs_adjoint(U, a, e, top, left, m, Ty, Tx, P, S, R, dX):
-    """dX = B U Bᵀ, overlapping tiles added up: U (64, T, C), S (8, 8, Tx·C), R (8, Tx·C)."""
-    H, W, C = dX.shape[1], dX.shape[2], dX.shape[3]
+    """dX = B U Bᵀ, overlapping tiles added up: U (p², T, C), S (p, p, Tx·C), R (p, Tx·C)."""
+    H, W, C, p = dX.shape[1], dX.shape[2], dX.shape[3], len(S)
     plane, n = U.shape[1] * C, Tx * C
-    down, along = np.empty(8, np.intp), np.empty(8, np.intp)
-    for k in range(8):
-        down[k] = 8 * k * plane
+    down, along = np.empty(p, np.intp), np.empty(p, np.intp)
+    for k in range(p):
+        down[k] = p * k * plane
         along[k] = k * n
     flat_U, flat_S, flat_R = U.reshape(-1), S.reshape(-1), R.reshape(-1)
     width = P.shape[2] * C
@@ -312,11 +468,11 @@ def transform_inputs_adjoint(U, a, e, top, left, m, Ty, Tx, P, S, R, dX):
         rows[:] = 0
         for ty in range(Ty):
             t = ((image - a) * Ty + ty) * n
-            for k in range(8):
-                _B(flat_U, k * plane + t, down, flat_S, k * n, 8 * n, n)
-            for i in range(8):
-                _B(flat_S, 8 * i * n, along, flat_R, ORIGIN, n, n)
-                for j in range(8):
+            for k in range(p):
+                _inputs_adjoint(p, flat_U, k * plane + t, down, flat_S, k * n, p * n, n)
+            for i in range(p):
+                _inputs_adjoint(p, flat_S, p * i * n, along, flat_R, ORIGIN, n, n)
+                for j in range(p):
                     at = ((ty * m + i) * m + j % m) * width + (j // m) * C
                     to, add = rows[at : at + n], flat_R[j * n : j * n + n]
                     for q in range(n):
@@ -330,27 +486,21 @@ def transform_inputs_adjoint(U, a, e, top, left, m, Ty, Tx, P, S, R, dX):
 
 @kernel
 def transform_outputs(M, a, e, m, Ty, Tx, S, R, b, N):
-    """N = Aᵀ M A + b: M (64, T, J), S (m, 8, Tx·J), R (m, Tx·J), b (J,), N (e − a, OH, OW, J)."""
-    OH, OW, J = N.shape[1], N.shape[2], N.shape[3]
+    """N = Aᵀ M A + b: M (p², T, J), S (m, p, Tx·J), R (m, Tx·J), b (J,), N (e − a, OH, OW, J)."""
+    OH, OW, J, p = N.shape[1], N.shape[2], N.shape[3], S.shape[1]
     plane, n = M.shape[1] * J, Tx * J
-    down, along = np.empty(8, np.intp), np.empty(8, np.intp)
-    for k in range(8):
-        down[k] = 8 * k * plane
+    down, along = np.empty(p, np.intp), np.empty(p, np.intp)
+    for k in range(p):
+        down[k] = p * k * plane
         along[k] = k * n
     flat_M, flat_S, flat_R = M.reshape(-1), S.reshape(-1), R.reshape(-1)
     for image in range(e - a):
         for ty in range(Ty):
             t = (image * Ty + ty) * n
-            for k in range(8):
-                if m == 4:
-                    _AT4(flat_M, k * plane + t, down, flat_S, k * n, 8 * n, n)
-                else:
-                    _AT2(flat_M, k * plane + t, down, flat_S, k * n, 8 * n, n)
+            for k in range(p):
+                _outputs(p, m, flat_M, k * plane + t, down, flat_S, k * n, p * n, n)
             for i in range(min(m, OH - ty * m)):
-                if m == 4:
-                    _AT4(flat_S, 8 * i * n, along, flat_R, ORIGIN, n, n)
-                else:
-                    _AT2(flat_S, 8 * i * n, along, flat_R, ORIGIN, n, n)
+                _outputs(p, m, flat_S, p * i * n, along, flat_R, ORIGIN, n, n)
                 for x in range(OW):
                     at = (x % m) * n + (x // m) * J
                     to, value = N[image, ty * m + i, x], flat_R[at : at + J]
@@ -360,8 +510,8 @@ def transform_outputs(M, a, e, m, Ty, Tx, S, R, b, N):
 
 @kernel
 def transform_outputs_adjoint(dN, a, e, m, Ty, Tx, S, R, M):
-    """M = A dN Aᵀ: dN (e − a, OH, OW, J), R (m, m, Tx·J), S (8, m, Tx·J), M (64, T, J)."""
-    OH, OW, J = dN.shape[1], dN.shape[2], dN.shape[3]
+    """M = A dN Aᵀ: dN (e − a, OH, OW, J), R (m, m, Tx·J), S (p, m, Tx·J), M (p², T, J)."""
+    OH, OW, J, p = dN.shape[1], dN.shape[2], dN.shape[3], len(S)
     plane, n = M.shape[1] * J, Tx * J
     down, along = np.empty(m, np.intp), np.empty(m, np.intp)
     for k in range(m):
@@ -382,15 +532,11 @@ def transform_outputs_adjoint(dN, a, e, m, Ty, Tx, S, R, M):
                             to[j] = value[j]
                     else:
                         to[:] = 0
-            if m == 4:
-                _A4(flat_R, ORIGIN, down, flat_S, ORIGIN, m * n, m * n)
-            else:
-                _A2(flat_R, ORIGIN, down, flat_S, ORIGIN, m * n, m * n)
-            for k in range(8):
-                if m == 4:
-                    _A4(flat_S, k * m * n, along, flat_M, 8 * k * plane + t, plane, n)
-                else:
-                    _A2(flat_S, k * m * n, along, flat_M, 8 * k * plane + t, plane, n)
+            _outputs_adjoint(p, m, flat_R, ORIGIN, down, flat_S, ORIGIN, m * n, m * n)
+            for k in range(p):
+                _outputs_adjoint(
+                    p, m, flat_S, k * m * n, along, flat_M, p * k * plane + t, plane, n
+                )
 
 
 # What is only rounding in dW.
@@ -400,10 +546,10 @@ def transform_outputs_adjoint(dN, a, e, m, Ty, Tx, S, R, M):
 def drop_rounding(dWhat, G, limit, dW):
     """dW = 0 where |dW| < limit · |G|ᵀ |dŴ| |G|; NaN and ∞ stay.
 
-    dWhat (64, n), G (5, r) as `sizes` gives it, dW (r·r, n), contiguous.
+    dWhat (p², n), G (p/2 + 1, r) as `sizes` gives it, dW (r·r, n), contiguous.
 
     Where no input that is on meets an error, dW is 0, and a direct product gives just that. Here
-    the 64 points have to cancel, which they do up to their rounding, and its sign says nothing.
+    the p² points have to cancel, which they do up to their rounding, and its sign says nothing.
 
     The bound: with u = eps/2, an element of U is rounded by up to about 8u of its terms' size (two
     directions, four sums each), one of dM likewise, and their product and its sum over the tiles
@@ -415,20 +561,21 @@ def drop_rounding(dWhat, G, limit, dW):
 
     A true gradient below the bound becomes 0, too. It had one or two bits at most.
     """
-    n, r = dW.shape[1], G.shape[1]
+    n, r, h = dW.shape[1], G.shape[1], len(G)
+    p = 2 * (h - 1)
     x, y = dWhat.reshape(-1), dW.reshape(-1)
-    down, both = np.empty(5 * 8 * BLOCK, dW.dtype), np.empty(5 * 5 * BLOCK, dW.dtype)
-    half, rounding = np.empty(r * 5 * BLOCK, dW.dtype), np.empty(r * BLOCK, dW.dtype)
+    down, both = np.empty(h * p * BLOCK, dW.dtype), np.empty(h * h * BLOCK, dW.dtype)
+    half, rounding = np.empty(r * h * BLOCK, dW.dtype), np.empty(r * BLOCK, dW.dtype)
     for a in range(0, n, BLOCK):
         m = min(BLOCK, n - a)
-        for q in range(8):
-            _pairs(x, q * n + a, 8 * n, down, q * BLOCK, 8 * BLOCK, m)
-        for p in range(5):
-            _pairs(down, 8 * p * BLOCK, BLOCK, both, 5 * p * BLOCK, BLOCK, m)
-        for q in range(5):
-            _weighed(G, both, q * BLOCK, 5 * BLOCK, half, q * BLOCK, 5 * BLOCK, m)
+        for q in range(p):
+            _pairs(h, x, q * n + a, p * n, down, q * BLOCK, p * BLOCK, m)
+        for q in range(h):
+            _pairs(h, down, p * q * BLOCK, BLOCK, both, h * q * BLOCK, BLOCK, m)
+        for q in range(h):
+            _weighed(G, both, q * BLOCK, h * BLOCK, half, q * BLOCK, h * BLOCK, m)
         for k in range(r):
-            _weighed(G, half, 5 * k * BLOCK, BLOCK, rounding, ORIGIN, BLOCK, m)
+            _weighed(G, half, h * k * BLOCK, BLOCK, rounding, ORIGIN, BLOCK, m)
             for j in range(r):
                 at = (k * r + j) * n + a
                 _drop(y[at : at + m], rounding[j * BLOCK : j * BLOCK + m], limit)
@@ -436,20 +583,20 @@ def drop_rounding(dWhat, G, limit, dW):
 
 @cache
 def sizes(r: int, dtype: str) -> np.ndarray:
-    """Return |G| (5, r), which is the same at ±1, at ±2 and at ±1/2."""
-    return np.abs(filter_matrix(r, dtype))[[0, 1, 3, 5, 7]]
+    """Return |G| (p/2 + 1, r), which is the same at ±1, at ±2 and at ±1/2."""
+    return np.abs(filter_matrix(r, dtype))[[0, *range(1, points(r), 2)]]
 
 
 @kernel
-def _pairs(x, base, step, y, start, out, n):
-    """|x| at 0, ±1, ±2, ±1/2, ∞, 5 rows from 8: of ± there is the sum."""
-    for p in range(5):
+def _pairs(h, x, base, step, y, start, out, n):
+    """|x| at 0, ±1, ±2 and perhaps ±1/2, and ∞, h rows from 2h − 2: of ± there is the sum."""
+    for p in range(h):
         row = y[start + p * out : start + p * out + n]
         at = base + max(2 * p - 1, 0) * step
         one = x[at : at + n]
         for i in range(n):
             row[i] = abs(one[i])
-        if 0 < p < 4:
+        if 0 < p < h - 1:
             other = x[at + step : at + step + n]
             for i in range(n):
                 row[i] += abs(other[i])
@@ -457,17 +604,23 @@ def _pairs(x, base, step, y, start, out, n):
 
 @kernel
 def _weighed(G, x, base, step, y, start, out, n):
-    """y = Gᵀ x, r rows from 5."""
+    """y = Gᵀ x, r rows from 4 or 5."""
+    h = len(G)
     x0 = x[base : base + n]
     x1 = x[base + step : base + step + n]
     x2 = x[base + 2 * step : base + 2 * step + n]
     x3 = x[base + 3 * step : base + 3 * step + n]
-    x4 = x[base + 4 * step : base + 4 * step + n]
+    last = x[base + (h - 1) * step : base + (h - 1) * step + n]
     for k in range(G.shape[1]):
-        g0, g1, g2, g3, g4 = G[0, k], G[1, k], G[2, k], G[3, k], G[4, k]
+        g0, g1, g2, g3 = G[0, k], G[1, k], G[2, k], G[h - 1, k]
         row = y[start + k * out : start + k * out + n]
-        for i in range(n):
-            row[i] = (g0 * x0[i] + g4 * x4[i]) + (g1 * x1[i] + g2 * x2[i] + g3 * x3[i])
+        if h == 4:
+            for i in range(n):
+                row[i] = (g0 * x0[i] + g3 * last[i]) + (g1 * x1[i] + g2 * x2[i])
+        else:
+            g4 = G[3, k]
+            for i in range(n):
+                row[i] = (g0 * x0[i] + g3 * last[i]) + (g1 * x1[i] + g2 * x2[i] + g4 * x3[i])
 
 
 @kernel

@@ -22,7 +22,9 @@ class CudaOps(CudaArithmetic):
 
     compiled = resident = True
 
-    def conv_block(self, stride: int, padding: Padding, relu: bool, pooling: Pooling) -> BlockOps:
+    def conv_block(
+        self, stride: int, padding: Padding, relu: bool, pooling: Pooling | None
+    ) -> BlockOps:
         return CudaBlock(self, relu, (stride, padding), pooling)
 
     def dense_block(self, relu: bool) -> BlockOps:
