@@ -83,6 +83,7 @@ class ConvBlock(BlockOps):
         pooling: Pooling | None,
     ):
         self.ops, self.stride, self.padding = ops, stride, padding
+        self.biased = True
         self.pooling = Unpooled(relu) if pooling is None else Pieces(pooling, relu)
 
     def forward(self, X, W, b, scale, shift, eps: float, stored):
@@ -91,12 +92,17 @@ class ConvBlock(BlockOps):
         shape = (len(X), way.OH, way.OW, way.J)
         Y = ops.result("Y", self.pooling.shape(shape), X.dtype)
         code = ops.result("code", self.pooling.code_shape(shape), np.int8)
+        self.biased = b is not None
         b = np.zeros(way.J, X.dtype) if b is None else b
         way.set_filters(W)
 
         def finish(worker: int, N, a: int, e: int) -> None:
             if normalized:
                 rows = N.reshape(-1, way.J)
+                if isinstance(self.pooling, Unpooled):
+                    out = Y[a:e].reshape(-1, way.J)
+                    norm.affine_relu(rows, mean, scale / std, shift, self.pooling.relu, out)
+                    return
                 N = way.scratch("outputs" if training else "evaluated", worker, *N.shape)
                 norm.affine(rows, mean, scale / std, shift, N.reshape(-1, way.J))
             self.pooling.down(N, Y[a:e], code[a:e])
@@ -155,6 +161,11 @@ class ConvBlock(BlockOps):
                     d, y, on = (x[begin:end].reshape(-1, way.J) for x in (dY, Y, code))
                     norm.pooled_gradient_sums(d, y, on, *sums[worker])
                     return
+                if isinstance(self.pooling, Unpooled):
+                    d, y, x = (A[begin:end].reshape(-1, way.J) for A in (dY, Y, N))
+                    given = (self.pooling.relu, x, mean, one / std, *sums[worker])
+                    norm.rectified_gradient_sums(d, y, *given)
+                    return
                 for a, e in way.pieces(begin, end):
                     d, rows = piece(worker, a, e).reshape(-1, way.J), N[a:e].reshape(-1, way.J)
                     norm.gradient_sums(d, rows, mean, one / std, *sums[worker])
@@ -163,19 +174,29 @@ class ConvBlock(BlockOps):
             dshift, dscale = sums.sum(axis=0).astype(X.dtype)
             count = len(X) * way.OH * way.OW
 
+        def error(worker: int, a: int, e: int):
+            """Return dN of images a … e."""
+            if scale is None:
+                return piece(worker, a, e)
+            x = N[a:e].reshape(-1, way.J)
+            given = (x, mean, one / std, scale / std, dshift / count, dscale / count)
+            if isinstance(self.pooling, Unpooled):
+                dN = way.scratch("outputs", worker, e - a, way.OH, way.OW, way.J)
+                d, y, out = (A.reshape(-1, way.J) for A in (dY[a:e], Y[a:e], dN))
+                norm.rectified_input_gradient(d, y, self.pooling.relu, *given, out)
+            else:
+                dN = piece(worker, a, e)
+                norm.input_gradient(dN.reshape(-1, way.J), *given)
+            return dN
+
         if V is not None:
             way.set_feedback(V)
 
         def share(worker: int, begin: int, end: int) -> None:
             for a, e in way.pieces(begin, end):
-                dN = piece(worker, a, e)
-                rows = dN.reshape(-1, way.J)
-                if scale is not None:
-                    x = N[a:e].reshape(-1, way.J)
-                    norm.input_gradient(
-                        rows, x, mean, one / std, scale / std, dshift / count, dscale / count
-                    )
-                norm.column_sum(rows, db[worker])
+                dN = error(worker, a, e)
+                if self.biased:
+                    norm.column_sum(dN.reshape(-1, way.J), db[worker])
                 way.gradients(worker, X, a, e, dN, dX, first=a == begin)
 
         ops.team.run(share, len(X))

@@ -66,7 +66,7 @@ class Winograd(Convolution):
     """Stride 1, kernels of 3×3, 5×5 and 7×7."""
 
     @staticmethod
-    def fits(W_shape, stride: int, dX: bool) -> bool:
+    def fits(W_shape, stride: int, padding: Padding, dX: bool) -> bool:
         """Whether this is the way to go: for few channels columns are faster, but for dX."""
         kh, kw, C, _ = W_shape
         few = 3 if kh == 3 else 1
@@ -149,6 +149,32 @@ class Winograd(Convolution):
         )
 
 
+class Subsampled(Winograd):
+    """Kernels of 3×3 at stride 2: every second output of stride 1, in each direction. Winograd's
+    products for all of them are as few as direct ones for those that count."""
+
+    @staticmethod
+    def fits(W_shape, stride: int, padding: Padding, dX: bool) -> bool:
+        """Whether this is the way to go: for few channels columns are faster."""
+        return stride == 2 and W_shape[:2] == (3, 3) and W_shape[2] > 3
+
+    def __init__(self, work, X_shape, W_shape, stride: int, padding: Padding, dtype):
+        super().__init__(work, X_shape, W_shape, 1, padding, dtype)
+        self.full, self.s = (self.OH, self.OW), stride
+        self.OH, self.OW = output_size(self.H, self.W, (self.kh, self.kw), stride, padding)
+
+    def outputs(self, worker, X, a, e, b, N):
+        full = self.scratch("full", worker, e - a, *self.full, self.J)
+        super().outputs(worker, X, a, e, b, full)
+        N[...] = full[:, :: self.s, :: self.s]
+
+    def gradients(self, worker, X, a, e, dN, dX, first):
+        full = self.scratch("full", worker, e - a, *self.full, self.J)
+        full[...] = 0
+        full[:, :: self.s, :: self.s] = dN
+        super().gradients(worker, X, a, e, full, dX, first)
+
+
 class Polyphase(Winograd):
     """Stride s, no dX: a convolution of stride 1 with the s² phases of the image for channels.
 
@@ -156,7 +182,7 @@ class Polyphase(Winograd):
     """
 
     @staticmethod
-    def fits(W_shape, stride: int, dX: bool) -> bool:
+    def fits(W_shape, stride: int, padding: Padding, dX: bool) -> bool:
         """Whether this is the way to go."""
         sides = {-(-size // stride) for size in W_shape[:2]}
         return stride > 1 and not dX and len(sides) == 1 and sides <= winograd.TILES.keys()
@@ -194,11 +220,59 @@ class Polyphase(Winograd):
         return super()._U(worker, out, 0, e - a)
 
 
+class Pointwise(Convolution):
+    """Kernels of 1×1 without padding: a product, of every s-th pixel in each direction."""
+
+    @staticmethod
+    def fits(W_shape, stride: int, padding: Padding, dX: bool) -> bool:
+        """Whether it is one."""
+        return W_shape[:2] == (1, 1) and not any(padding)
+
+    def __init__(self, *args):
+        super().__init__(*args)
+        bytes_each = self.OH * self.OW * (self.C + self.J) * self.dtype.itemsize
+        self.images = max(1, PIECE_BYTES // bytes_each)
+
+    def set_filters(self, W) -> None:
+        self.W2 = W.reshape(self.C, self.J)
+
+    def set_feedback(self, V) -> None:
+        self.V2 = V.reshape(self.C, self.J)
+
+    def outputs(self, worker, X, a, e, b, N):
+        np.matmul(self._pixels(worker, X, a, e), self.W2, out=N.reshape(-1, self.J))
+        N += b
+
+    def gradients(self, worker, X, a, e, dN, dX, first):
+        dN = dN.reshape(-1, self.J)
+        if X is not None:
+            total = self.scratch("sum", worker, self.C, self.J)
+            part = self._pixels(worker, X, a, e).T @ dN
+            np.copyto(total, part) if first else np.add(total, part, out=total)
+        if dX is not None and self.stride == 1:
+            np.matmul(dN, self.V2.T, out=dX[a:e].reshape(-1, self.C))
+        elif dX is not None:
+            seen = self.scratch("inputs", worker, e - a, self.OH, self.OW, self.C)
+            np.matmul(dN, self.V2.T, out=seen.reshape(-1, self.C))
+            dX[a:e] = 0
+            dX[a:e, :: self.stride, :: self.stride] = seen
+
+    def filter_gradient(self, workers, dW):
+        dW[...] = self._total(workers, (self.C, self.J)).reshape(dW.shape)
+
+    def _pixels(self, worker, X, a, e):
+        if self.stride == 1:
+            return X[a:e].reshape(-1, self.C)
+        seen = self.scratch("inputs", worker, e - a, self.OH, self.OW, self.C)
+        seen[...] = X[a:e, :: self.stride, :: self.stride]
+        return seen.reshape(-1, self.C)
+
+
 class Columns(Convolution):
     """Any stride and kernel; dX, which first layers do not need, by the plain tier."""
 
     @staticmethod
-    def fits(W_shape, stride: int, dX: bool) -> bool:
+    def fits(W_shape, stride: int, padding: Padding, dX: bool) -> bool:
         """Always."""
         return True
 

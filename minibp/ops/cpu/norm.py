@@ -84,6 +84,21 @@ def affine(X, mean, slope, shift, Y):
 
 
 @kernel
+def affine_relu(X, mean, slope, shift, relu, Y):
+    """The same, with the rectifier after it if `relu`; NaN goes through."""
+    L = _run_length(X.shape[1])
+    mean, slope, shift = _repeat(mean, L), _repeat(slope, L), _repeat(shift, L)
+    X, Y, zero = X.reshape(-1), Y.reshape(-1), Y.dtype.type(0)
+    for start in range(0, X.size, L):
+        x, y = X[start : start + L], Y[start : start + L]
+        for i in range(x.size):
+            y[i] = (x[i] - mean[i]) * slope[i] + shift[i]
+        if relu:
+            for i in range(x.size):
+                y[i] = zero if y[i] <= zero else y[i]
+
+
+@kernel
 def gradient_sums(dY, X, mean, inverse, total, slope):
     """total += Σ dY and slope += Σ dY ∘ X̂ over the rows, X̂ = (X − mean) ∘ inverse."""
     L = _run_length(X.shape[1])
@@ -96,6 +111,31 @@ def gradient_sums(dY, X, mean, inverse, total, slope):
             s[i] += d[i]
         for i in range(x.size):
             q[i] += d[i] * (x[i] - mean[i]) * inverse[i]
+        runs += 1
+        if runs % BLOCK == 0:
+            _fold(s, total)
+            _fold(q, slope)
+    _fold(s, total)
+    _fold(q, slope)
+
+
+@kernel
+def rectified_gradient_sums(dY, Y, relu, X, mean, inverse, total, slope):
+    """The same of dZ = dY ∘ [Y > 0], if `relu`, in place of dY."""
+    L = _run_length(X.shape[1])
+    mean, inverse = _repeat(mean, L), _repeat(inverse, L)
+    s, q, runs = np.zeros(L, X.dtype), np.zeros(L, X.dtype), 0
+    X, dY, Y = X.reshape(-1), dY.reshape(-1), Y.reshape(-1)
+    zero, one = X.dtype.type(0), X.dtype.type(1)
+    dZ = np.empty(L, X.dtype)
+    for start in range(0, X.size, L):
+        x, d, y = X[start : start + L], dY[start : start + L], Y[start : start + L]
+        for i in range(x.size):
+            dZ[i] = d[i] * (one if not relu or y[i] > zero else zero)
+        for i in range(x.size):
+            s[i] += dZ[i]
+        for i in range(x.size):
+            q[i] += dZ[i] * (x[i] - mean[i]) * inverse[i]
         runs += 1
         if runs % BLOCK == 0:
             _fold(s, total)
@@ -137,6 +177,23 @@ def input_gradient(dY, X, mean, inverse, gain, share, slope):
         x, d = X[start : start + L], dY[start : start + L]
         for i in range(x.size):
             d[i] = (d[i] - share[i] - (x[i] - mean[i]) * steep[i]) * gain[i]
+
+
+@kernel
+def rectified_input_gradient(dY, Y, relu, X, mean, inverse, gain, share, slope, dX):
+    """dX = (dZ − share − X̂ ∘ slope) ∘ gain of dZ = dY ∘ [Y > 0], if `relu`, or dY itself."""
+    L = _run_length(X.shape[1])
+    mean, gain, share = _repeat(mean, L), _repeat(gain, L), _repeat(share, L)
+    steep = _repeat(slope * inverse, L)
+    X, dY, Y, dX = X.reshape(-1), dY.reshape(-1), Y.reshape(-1), dX.reshape(-1)
+    zero, one = X.dtype.type(0), X.dtype.type(1)
+    for start in range(0, X.size, L):
+        x, d, y = X[start : start + L], dY[start : start + L], Y[start : start + L]
+        out = dX[start : start + L]
+        for i in range(x.size):
+            out[i] = d[i] * (one if not relu or y[i] > zero else zero)
+        for i in range(x.size):
+            out[i] = (out[i] - share[i] - (x[i] - mean[i]) * steep[i]) * gain[i]
 
 
 class Moments:
