@@ -19,7 +19,7 @@ import time
 from pathlib import Path
 
 import numpy as np
-from dev.workload import CLASSES, batch_of, step_flop
+from dev.workload import CLASSES, FIELD, batch_of, shape_of, step_flop
 
 from minibp import console
 from minibp.device import KERNELS, Device, get_device
@@ -30,7 +30,7 @@ from minibp.layers.sequential import members
 from minibp.losses import softmax_cross_entropy
 from minibp.one_pass import update
 from minibp.study.conditions import Condition
-from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.networks import NETWORKS, build_network
 from minibp.study.recipe import build_optimizer
 from minibp.study.settings import Settings
 from minibp.training.run import train_step
@@ -51,7 +51,8 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("--networks", nargs="+", default=list(NETWORKS), metavar="NAME", help=", ".join(NETWORKS))
+    names = [*NETWORKS, *FIELD]
+    add("--networks", nargs="+", default=names, metavar="NAME", help=", ".join(names))
     add("--device", choices=("cpu", "cuda"), default="cpu", help="(default: cpu)")
     add("--tf32", action="store_true", help="on a GPU: matrix products, and PyTorch's too, in TF32")
     add("--against", choices=("torch",), help="compare with PyTorch (pip install '.[torch]')")
@@ -75,15 +76,21 @@ class Ours:
 
     def __init__(self, name: str, X, labels, condition: Condition, args: argparse.Namespace):
         device = get_device("cpu", args.kernels, args.threads)
-        self.net = build_network(
-            name, CLASSES[name], condition, device, settings=Settings(init="he")
-        )
-        self.net.fuse()
+        given, shape = (name, CLASSES[name], condition, device), shape_of(name)
+        self.net = build_network(*given, settings=Settings(init="he"), shape=shape)
         self.optimizer = build_optimizer(self.net, condition, rate=5e-6)
         self.X, self.labels = device.asarray(X), device.asarray(labels)
 
     def __call__(self) -> None:
         train_step(self.net, self.optimizer, self.X, self.labels)
+
+    def by_hand(self) -> None:
+        """The same step in the notebooks' five lines."""
+        N = self.net.forward(self.X, train=True)
+        _, dN = self.net.loss(N, self.labels)
+        self.net.backward(dN)
+        self.optimizer.step()
+        self.net.refresh_feedback(self.optimizer)
 
     def parts(self, rounds: int) -> dict[str, float]:
         """Return milliseconds by part: forward and backward of each unit, loss, update."""
@@ -151,7 +158,7 @@ def variants_of(name: str, args: argparse.Namespace) -> list[str]:
     """Return what is timed: minibp first."""
     if args.against is None:
         return ["minibp"]
-    images = len(input_shape(name)) == 3
+    images = len(shape_of(name)) == 3
     layouts = [v for v in SYMMETRIC + ASYMMETRIC if images or "channels" not in v]
     return ["minibp", *layouts, *(["compile"] if args.compile else [])]
 
@@ -172,7 +179,8 @@ def child(args: argparse.Namespace) -> None:
     step on a small batch, the compiled kernels) take."""
     given = json.loads(args.child)
     variant, name, bn, bm = given["variant"], given["name"], given["bn"], given["bm"]
-    make(variant, "mnist" if name != "timit" else name, bn, bm, args, 2)()
+    small = name if name == "timit" or name in FIELD else "mnist"
+    make(variant, small, bn, bm, args, 2)()
     base = memory("VmRSS")
     Path("/proc/self/clear_refs").write_text("5")
     work = make(variant, name, bn, bm, args, args.batch_size)
@@ -242,7 +250,7 @@ def measure(name: str, bn: bool, bm: bool, ceiling: float, args: argparse.Namesp
 def print_row(row: dict) -> None:
     """Print a line of the table."""
     options = "+".join(word for word, on in (("BN", row["bn"]), ("BM", row["bm"])) if on)
-    text = f"{row['network']:<9} {options:<6} {row['ours_ms']:>8.2f}"
+    text = f"{row['network']:<11} {options:<6} {row['ours_ms']:>8.2f}"
     for variant in (*SYMMETRIC, *ASYMMETRIC, "compile"):
         ms = row["torch_ms"].get(variant)
         text += f" {'–' if ms is None else f'{ms:.2f}':>10}"
@@ -255,7 +263,7 @@ def print_row(row: dict) -> None:
 def print_head() -> None:
     """Print the head of the table."""
     print(
-        f"{'network':<9} {'':<6} {'minibp':>8} {'eager':>10} {'ch.last':>10} {'asym.':>10} "
+        f"{'network':<11} {'':<6} {'minibp':>8} {'eager':>10} {'ch.last':>10} {'asym.':>10} "
         f"{'asym.c.l.':>10} {'compile':>10} {'× best':>7} {'× asym.':>7} {'× alone':>7} "
         f"{'memory':>7} {'MB':>8} {'% GEMM':>7}"
     )
@@ -288,19 +296,28 @@ def conditions(args: argparse.Namespace) -> list[dict]:
     """Print each condition's step time on each network, and its ratio to the first's."""
     rows = []
     wide = max(map(len, args.conditions))
-    print(f"{'network':<9} {'condition':<{wide}} {'ms':>8} {'× first':>8}")
+    print(f"{'network':<11} {'condition':<{wide}} {'ms':>8} {'× first':>8} {'by hand':>8}")
     for name in args.networks:
         X, labels = batch_of(name, args.batch_size)
         steps = {
             head: Ours(name, X, labels, Condition.parse(head), args) for head in args.conditions
         }
-        times = interleave(steps, args.seconds * len(steps))
+        hands = {f"{head} by hand": step.by_hand for head, step in steps.items() if not far(step)}
+        times = interleave(steps | hands, args.seconds * len(steps))
         medians = {head: statistics.median(values) for head, values in times.items()}
-        for head, ms in medians.items():
-            ratio = ms / medians[args.conditions[0]]
-            rows.append({"network": name, "condition": head, "ms": ms, "ratio": ratio})
-            print(f"{name:<9} {head:<{wide}} {ms:>8.2f} {ratio:>8.2f}", flush=True)
+        for head in steps:
+            ms, hand = medians[head], medians.get(f"{head} by hand")
+            row = {"network": name, "condition": head, "ms": ms}
+            row |= {"ratio": ms / medians[args.conditions[0]], "by_hand": hand and hand / ms}
+            rows.append(row)
+            text = f"{row['by_hand']:>8.2f}" if hand else f"{'–':>8}"
+            print(f"{name:<11} {head:<{wide}} {ms:>8.2f} {row['ratio']:>8.2f} {text}", flush=True)
     return rows
+
+
+def far(step: Ours) -> bool:
+    """Return whether a step's rule needs the targets, which five lines by hand do not give."""
+    return step.net.rule is not None and step.net.rule.error == "targets"
 
 
 def scaling(args: argparse.Namespace) -> list[dict]:
@@ -361,8 +378,8 @@ def main(argv: list[str] | None = None) -> int:
         return 0
     try:
         for name in args.networks:
-            if name not in NETWORKS:
-                raise unknown("network", name, NETWORKS)
+            if name not in CLASSES:
+                raise unknown("network", name, CLASSES)
         device = get_device(args.device, args.kernels, args.threads)
         if args.tf32 and args.device == "cpu":
             raise InputError("--tf32 is for a GPU: --device cuda.")

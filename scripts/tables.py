@@ -17,7 +17,8 @@ from minibp.study.claims import judge
 from minibp.study.tables import cells, datasets_of, of_table_1, render
 
 COLUMNS = (
-    "dataset condition rate_factor schedule seed best_error best_epoch diverged_epoch honest_error"
+    "dataset network condition train epochs rate_factor schedule seed best_error best_epoch "
+    "diverged_epoch honest_error"
 ).split()
 
 

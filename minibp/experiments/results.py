@@ -127,15 +127,19 @@ def is_run(record: Any) -> bool:
 
 
 def rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each run of some records: dataset, condition, rate_factor, schedule, seed,
-    best_error, best_epoch, diverged_epoch, honest_error.
+    """Return a row for each run of some records: dataset, network, condition, train, epochs,
+    rate_factor, schedule, seed, best_error, best_epoch, diverged_epoch, honest_error.
 
+    train         the number of training samples
     honest_error is the run's test error at the epoch with the least error on the held-out part.
     """
     return [
         {
             "dataset": record["dataset"],
+            "network": record["settings"].get("network"),
             "condition": record["condition"],
+            "train": record["data"]["train"],
+            "epochs": record["settings"]["epochs"],
             "rate_factor": rate["factor"],
             "schedule": rate["batch_schedule"],
             "seed": record["seed"],

@@ -12,12 +12,11 @@ import time
 from typing import Any
 
 import numpy as np
-from dev.workload import CLASSES, batch_of, step_flop
+from dev.workload import CLASSES, batch_of, shape_of, step_flop
 
 from minibp.device import Device, get_device
 from minibp.ops.cuda.blas import Blas
 from minibp.study.conditions import Condition
-from minibp.study.networks import input_shape
 from minibp.study.recipe import PaperRecipe
 from minibp.study.settings import Settings
 from minibp.training.data import Data
@@ -55,7 +54,7 @@ class Ours:
     """One training step of minibp, replayed or launch by launch."""
 
     def __init__(self, name: str, bn: bool, bm: bool, args: Any, device: Device, replayed: bool):
-        rng, shape, n = np.random.default_rng(0), input_shape(name), args.batch_size
+        rng, shape, n = np.random.default_rng(0), shape_of(name), args.batch_size
         samples = max(BATCHES * n, CLASSES[name])  # each class has one
         X = rng.integers(0, 256, (samples, *shape), np.uint8)
         y = rng.permutation(samples) % CLASSES[name]
@@ -178,7 +177,7 @@ def variants_of(name: str, args: argparse.Namespace) -> list[str]:
     """Return what is timed: minibp's first."""
     if args.against is None:
         return list(OURS)
-    images = len(input_shape(name)) == 3
+    images = len(shape_of(name)) == 3
     return [*OURS, *(v for v in SYMMETRIC + ASYMMETRIC if images or "channels" not in v)]
 
 

@@ -1,4 +1,5 @@
-"""The five networks of Table 1 in PyTorch, and one training step, as its users write them.
+"""The networks of Table 1 and of the field in PyTorch, and one training step, as its users write
+them.
 
 For `benchmark.py --against torch`. Symmetric: autograd's own backward. Asymmetric: a Function with
 V for each weighted layer, V = M ∘ sign(W) taken anew after each update (frSF).
@@ -116,9 +117,47 @@ def network(name, classes, bn, asymmetric):
         conv(9, 48, halves, stride=2)
         conv(5, 128, halves)
         head(18432, max(256, classes * 3), classes * 2, classes)
+    elif name == "lenet-cifar":
+        conv(3, 32, halves)
+        conv(3, 64, halves)
+        conv(3, 128, nn.AvgPool2d(4))
+        head(128, 256, classes)
+    elif name.startswith("resnet"):
+        return resnet((int(name.split("-")[1]) - 2) // 6, classes, bn, asymmetric)
     else:
         head(1845, 512, 256, classes)
     return nn.Sequential(*layers)
+
+
+def resnet(blocks, classes, bn, asymmetric):
+    """Return the ResNet of three stages of blocks, with 1×1 shortcuts where the size changes."""
+
+    def conv(features, out, size, stride=1):
+        inner = nn.Conv2d(features, out, size, stride, size // 2, bias=not bn)
+        norm = [nn.BatchNorm2d(out, eps=1e-4, affine=False)] if bn else []
+        return [Weighted(inner, asymmetric), *norm]
+
+    layers, features = [*conv(3, 16, 3), nn.ReLU()], 16
+    for out in (16, 32, 64):
+        for k in range(blocks):
+            stride = 2 if k == 0 and out > 16 else 1
+            branch = [*conv(features, out, 3, stride), nn.ReLU(), *conv(out, out, 3)]
+            shortcut = conv(features, out, 1, stride) if stride > 1 else []
+            layers += [Sum(branch, shortcut), nn.ReLU()]
+            features = out
+    last = Weighted(nn.Linear(64, classes), asymmetric)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), last)
+
+
+class Sum(nn.Module):
+    """What a branch adds to a shortcut."""
+
+    def __init__(self, branch, shortcut):
+        super().__init__()
+        self.branch, self.shortcut = nn.Sequential(*branch), nn.Sequential(*shortcut)
+
+    def forward(self, X):
+        return self.branch(X) + self.shortcut(X)
 
 
 class Step:
@@ -142,7 +181,8 @@ class Step:
             if "channels_last" in variant:
                 net = net.to(memory_format=torch.channels_last)
                 self.X = self.X.contiguous(memory_format=torch.channels_last)
-        self.feedback = [layer for layer in net if isinstance(layer, Weighted) and layer.asymmetric]
+        found = [layer for layer in net.modules() if isinstance(layer, Weighted)]
+        self.feedback = [layer for layer in found if layer.asymmetric]
         self.optimizer = torch.optim.SGD(net.parameters(), lr=5e-6, momentum=0.9, weight_decay=5e-4)
         self.parameters = list(net.parameters())
         self.net = torch.compile(net) if variant == "compile" else net

@@ -36,7 +36,7 @@ def test_rows_and_table(quick):
         assert row["processes"]["minibp"]["peak_mb"] > 0
         assert {"fc1 forward", "fc1 backward", "loss", "update"} <= set(row["parts_ms"])
     assert result["gemm_gflops"] > 0
-    assert "timit     BN+BM" in out
+    assert "timit       BN+BM" in out
 
 
 def test_the_work_of_a_step_by_hand():
@@ -57,6 +57,7 @@ def test_conditions_side_by_side(tmp_path, monkeypatch, capsys):
     assert [row["condition"] for row in rows] == ["RndF+BN", "KP+BN", "DFA+BN+Adam"]
     assert rows[0]["ratio"] == 1
     assert all(row["ratio"] == row["ms"] / rows[0]["ms"] for row in rows)
+    assert all(row["by_hand"] > 0 for row in rows)
     assert "KP+BN" in capsys.readouterr().out
     assert benchmark.main([*flags, "--conditions", "RndFF"]) == 2
     assert "did you mean 'RndF'" in capsys.readouterr().err
