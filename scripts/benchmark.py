@@ -16,6 +16,7 @@ import statistics
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,12 @@ def build_parser() -> argparse.ArgumentParser:
     add("--scaling", action="store_true", help="step time as batch, width and classes double")
     add("--feedback", default="frSF", metavar="RULE", help="minibp's rule (default: frSF)")
     add("--conditions", nargs="+", metavar="HEAD", help="compare these, each with the first")
+    add(
+        "--processes",
+        type=int,
+        metavar="N",
+        help="compare N processes of one thread each, as a sweep",
+    )
     add("--batch-size", type=int, default=100, help="(default: 100)")
     add("--seconds", type=float, default=6, help="to spend on each row (default: 6)")
     add("--threads", type=int, help="(default: as many as there are cores for this process)")
@@ -172,6 +179,31 @@ def alone(variant: str, name: str, bn: bool, bm: bool, args: argparse.Namespace)
     command += ["--threads", str(args.threads)] if args.threads else []
     done = subprocess.run(command, capture_output=True, text=True, check=True)
     return json.loads(done.stdout.splitlines()[-1])
+
+
+def together(args: argparse.Namespace) -> list[dict]:
+    """Print how many steps a second several processes of one thread do, ours and PyTorch's, as a
+    sweep's workers do: of each variant all at once, one variant after the other."""
+    rows, n = [], args.processes
+    args.threads = 1
+    print(f"{n} processes of one thread; steps a second of all together:")
+    print(f"{'network':<11} {'':<3} {'minibp':>8} {'PyTorch':>8} {'×':>6}")
+    for name in args.networks:
+        for bn in (True,) if "resnet" in name else (False, True):
+            rates = {}
+            for variant in variants_of(name, args):
+                if variant in ASYMMETRIC:
+                    continue
+                with ThreadPoolExecutor(n) as pool:
+                    given = (variant, name, bn, False, args)
+                    done = [pool.submit(alone, *given) for _ in range(n)]
+                    rates[variant] = sum(1e3 / each.result()["ms"] for each in done)
+            ours, best = rates.pop("minibp"), max(rates.values(), default=None)
+            row = {"network": name, "bn": bn, "processes": n, "steps_per_s": ours}
+            rows.append(row | {"torch_steps_per_s": rates, "ratio": best and ours / best})
+            text = f"{best:>8.1f} {ours / best:>6.2f}" if best else ""
+            print(f"{name:<11} {'BN' if bn else '':<3} {ours:>8.1f} {text}", flush=True)
+    return rows
 
 
 def child(args: argparse.Namespace) -> None:
@@ -388,6 +420,8 @@ def main(argv: list[str] | None = None) -> int:
             Condition.parse(head)
         if args.conditions and args.device == "cuda":
             raise InputError("--conditions is for a CPU.")
+        if args.processes is not None and args.processes < 1:
+            raise InputError(f"--processes {args.processes}: expected 1 or more.")
         if args.batch_size < 1:
             raise InputError(f"batch size {args.batch_size}: expected 1 or more.")
         if args.against and not _has("torch"):
@@ -428,10 +462,13 @@ def on_cpu(args: argparse.Namespace, device: Device) -> dict:
     }
     if args.conditions:
         return result | {"conditions": conditions(args)}
+    if args.processes:
+        return result | {"processes": together(args)}
     print(f"minibp with {args.feedback}:")
     print_head()
     for name in args.networks:
-        for bn in (False, True):
+        # Twenty layers without BN explode.
+        for bn in (True,) if "resnet" in name else (False, True):
             for bm in (False, True):
                 row = measure(name, bn, bm, ceiling, args)
                 result["rows"].append(row)

@@ -63,6 +63,18 @@ def test_conditions_side_by_side(tmp_path, monkeypatch, capsys):
     assert "did you mean 'RndF'" in capsys.readouterr().err
 
 
+def test_several_processes_of_one_thread(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr(benchmark, "alone", lambda *_: {"ms": 4.0, "peak_mb": 1})
+    path = tmp_path / "speed.json"
+    flags = ["--networks", "timit", "--processes", "3", "--json", str(path)]
+    assert benchmark.main(flags) == 0
+    rows = json.loads(path.read_text())["processes"]
+    assert [row["bn"] for row in rows] == [False, True]
+    assert all(row["steps_per_s"] == 750 for row in rows)
+    assert "3 processes of one thread" in capsys.readouterr().out
+    assert benchmark.main(["--processes", "0"]) == 2
+
+
 class WallClock:
     """In place of CUDA events."""
 
