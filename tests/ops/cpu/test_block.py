@@ -11,7 +11,7 @@ from minibp.ops.cpu.threads import Team
 from minibp.ops.cpu.workspace import Workspace
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("kind", ["max", "avg", None])
 @pytest.mark.parametrize("bn", [False, True])
 @pytest.mark.parametrize("relu", [False, True])

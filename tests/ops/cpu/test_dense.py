@@ -10,7 +10,7 @@ from minibp.ops.cpu.threads import Team
 from minibp.ops.cpu.workspace import Workspace
 
 
-@pytest.mark.parametrize("threads", [1, 2, 3])
+@pytest.mark.parametrize("threads", [1, 2, 3, 4, 8])
 @pytest.mark.parametrize("relu", [False, True])
 @pytest.mark.parametrize("bn", [False, True])
 def test_it_is_its_layers(threads, relu, bn, rng):
