@@ -107,6 +107,7 @@ class Block:
         dX, dW, db, dscale, dshift = self.ops.backward(
             X, dY, layer.W.shape, V, scale, mean, std, learns=learns
         )
+        layer.dN = self.ops.dN
         layer.grads = {"W": dW} if layer.b is None else {"W": dW, "b": db}
         if bn is not None:
             bn.grads = {"scale": dscale, "shift": dshift} if learns else {}

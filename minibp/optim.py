@@ -7,7 +7,7 @@ from minibp import usercode
 from minibp.checks import finite
 from minibp.device import Array
 from minibp.errors import InputError
-from minibp.layers import Layer, WeightedLayer
+from minibp.layers import Layer, Linear, WeightedLayer
 from minibp.ops.contract import Ops
 from minibp.ops.sign import sign
 from minibp.ops.update import Feedback, Update
@@ -91,20 +91,24 @@ class Optimizer:
         if self.projects:
             self.states["first"] = {slot.key: slot.w.copy() for slot in slots}
 
-    def step(self) -> None:
+    def step(self, fresh: bool = False) -> None:
         """Update every learning parameter in place from its layer's last gradients.
+
+        fresh  whether these are as the last backward left them, so that a plug-in may make them
+               anew from what they are the product of
 
         Every V is then that of the W before, until `network.refresh_feedback()` is called.
         """
         if self.by_kernels:
-            self.slots[0].layer.ops.update([self.update_of(slot) for slot in self.slots])
+            updates = [self.update_of(slot, fresh=fresh) for slot in self.slots]
+            self.slots[0].layer.ops.update(updates)
             for slot in self.slots:
                 self._moved(slot)
             return
         for slot in self.slots:
             w, memory, m = slot.w, self.memory[slot.key], self.momentum_of(slot)
             before = w.copy() if self.projects else w
-            g = self.direction(slot, slot.gradient(), w)
+            g = self.direction(slot, slot.gradient(), w, fresh=fresh)
             tau, self.memory[slot.key] = eq3(slot.setting, g, w, memory, m, slot.decay)
             w += self.rate * slot.multiplier * tau
             for plugin in self._plugins_of(slot):
@@ -124,9 +128,11 @@ class Optimizer:
         ours = type(self).step is Optimizer.step and not self.projects
         return ours and whole and bool(self.slots) and self.slots[0].layer.ops.compiled
 
-    def update_of(self, slot: Slot, feedback: Feedback | None = None) -> Update:
+    def update_of(
+        self, slot: Slot, feedback: Feedback | None = None, fresh: bool = False
+    ) -> Update:
         """Return what a tier's `update` needs of a parameter, and perhaps of its V."""
-        g = self.direction(slot, slot.gradient(), slot.w)
+        g = self.direction(slot, slot.gradient(), slot.w, fresh=fresh)
         hyper = self.momentum_of(slot), slot.decay, self.rate, slot.multiplier
         return Update(slot.setting, g, slot.w, self.memory[slot.key], *hyper, feedback)
 
@@ -135,10 +141,13 @@ class Optimizer:
         if isinstance(slot.layer, WeightedLayer) and slot.name == "W":
             slot.layer.moved()
 
-    def direction(self, slot: Slot, g: Array, w: Array, name: str = "") -> Array:
+    def direction(
+        self, slot: Slot, g: Array, w: Array, name: str = "", fresh: bool = False
+    ) -> Array:
         """Return what the plug-ins make of a gradient, which Eq. 3 then takes for g.
 
-        name  of an array that follows the slot's parameter, and has states of its own
+        name   of an array that follows the slot's parameter, and has states of its own
+        fresh  whether g is the layer's own, as the last backward left it
 
         Raises InputError for a direction of another shape or dtype.
         """
@@ -146,7 +155,11 @@ class Optimizer:
             key = f"{slot.key}/{number}{name}"
             state = self.states.setdefault(key, {})
             with usercode.named(f"update {plugin.name}, {slot.key}"):
-                made = plugin.direction(g, w, state)
+                made = None
+                if fresh and number == 0 and slot.name == "W":
+                    made = self._of_product(plugin, slot, w, state)
+                if made is None:
+                    made = plugin.direction(g, w, state)
             if getattr(made, "shape", None) != g.shape or made.dtype != g.dtype:
                 given = getattr(made, "shape", type(made).__name__)
                 raise InputError(
@@ -155,6 +168,14 @@ class Optimizer:
                 )
             g = made
         return g
+
+    @staticmethod
+    def _of_product(plugin: Plugin, slot: Slot, w: Array, state: dict[str, Array]) -> Array | None:
+        layer = slot.layer
+        if type(layer) is not Linear or layer.dN is None:  # a user's own may have changed dW
+            return None
+        (X,) = layer.recall("X")
+        return plugin.direction_of_product(X, layer.dN, w, state)
 
     def look(self, slot: Slot, g: Array) -> Array:
         """Return `direction` of a gradient, and leave the plug-ins' states as they were."""

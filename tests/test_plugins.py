@@ -6,6 +6,8 @@ from conftest import make_device
 
 from minibp import Condition, PaperRecipe, Run, Settings, build_network, build_optimizer, train_step
 from minibp.errors import InputError
+from minibp.layers import Linear
+from minibp.optim import Optimizer, Slot
 from minibp.plugins import Plugin, get_plugin, new_plugin
 from minibp.training.data import Data
 from minibp.training.schedule import BatchSchedule
@@ -58,6 +60,62 @@ def test_muon_is_about_the_polar_factor(shape):
         (made.reshape(polar.shape) * polar).sum() / np.linalg.norm(made) / np.linalg.norm(polar)
     )
     assert cosine > 0.95
+
+
+@pytest.mark.parametrize("shape", [(30, 20), (20, 30), (9, 40)])
+def test_muon_by_way_of_the_samples_is_muon(shape):
+    """Of X that nearly repeats itself, as images do, in single precision, too."""
+    (I, J), rng = shape, np.random.default_rng(0)
+    X, dN = rng.normal(size=(8, I)) + 5, rng.normal(size=(8, J))
+    w, muon = np.zeros(shape), new_plugin("Muon")
+    expected = muon.direction(X.T @ dN, w, {})
+    np.testing.assert_allclose(muon.direction_of_product(X, dN, w, {}), expected, atol=1e-9)
+    single = muon.direction_of_product(X.astype("f"), dN.astype("f"), w.astype("f"), {})
+    assert single.dtype == np.float32
+    np.testing.assert_allclose(single, expected, atol=1e-4)
+    assert not muon.direction_of_product(X, 0 * dN, w, {}).any()  # and no NaN
+    assert muon.direction_of_product(X, dN, np.zeros((8, J)), {}) is None  # nothing is gained
+    assert new_plugin("Adam").direction_of_product(X, dN, w, {}) is None
+
+
+@pytest.mark.parametrize("kernels", ["plain", "compiled"])
+def test_an_edited_gradient_is_what_counts_by_hand(kernels, rng):
+    """Only train_step knows that nobody has touched dW."""
+
+    def two_layers(net, classes):
+        net.fc(30)
+        net.output(classes)
+
+    given, moved = (two_layers, 10), []
+    for sign in (1, -1):
+        head, device = Condition.parse("Muon"), make_device(kernels)
+        net = build_network(*given, head, device, shape=(40,))
+        optimizer = build_optimizer(net, head, 0.1)
+        before = net.weighted[0].W.copy()
+        X = np.random.default_rng(0).normal(size=(6, 40)).astype("f")
+        _, dN = net.loss(net.forward(X, train=True), np.arange(6))
+        net.backward(dN)
+        net.weighted[0].grads["W"] *= sign
+        optimizer.step()
+        moved.append(net.weighted[0].W - before)
+    assert (np.sign(moved[0]) == -np.sign(moved[1])).mean() > 0.95  # but for weight decay
+
+
+def test_a_users_layer_may_change_its_gradient():
+    class Halved(Linear):
+        def backward(self, dN, *, need_dX=True):
+            dX = super().backward(dN, need_dX=need_dX)
+            self.grads["W"] = self.grads["W"] * 0
+            return dX
+
+    rng = np.random.default_rng(0)
+    layer = Halved(rng.normal(size=(40, 30)))
+    optimizer = Optimizer([Slot(layer, "W")], 0.1, 0.9, [new_plugin("Muon")])
+    layer.forward(rng.normal(size=(6, 40)), train=True)
+    layer.backward(rng.normal(size=(6, 30)))
+    before = layer.W.copy()
+    optimizer.step(fresh=True)
+    np.testing.assert_array_equal(layer.W, before)
 
 
 def test_frobenius_has_a_root_mean_square_of_one():

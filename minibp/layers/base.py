@@ -121,6 +121,7 @@ class WeightedLayer(Layer):
     param_names = ("W", "b")
     b = Parameter()
     V_shape: tuple[int, ...] | None = None  # (inputs, outputs) for errors from afar; None: W's
+    dN: Array | None = None  # (B, J), of the last backward of a fully connected layer
     far: Array | None = None  # the error from afar of the backward at hand (B, outputs)
 
     def __init__(self, W: Array, b: Array | None = None, *, name: str = ""):

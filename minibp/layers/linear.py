@@ -36,6 +36,7 @@ class Linear(WeightedLayer):
 
     def backward(self, dN: Array, *, need_dX: bool = True) -> Array | None:
         (X,) = self.recall("X")
+        self.dN = dN
         self.grads = {"W": self.ops.linear_dW(X, dN)}  # never V
         if self.b is not None:
             self.grads["b"] = self.ops.feature_sum(dN)

@@ -178,6 +178,8 @@ Gradients = tuple[Array | None, Array, Array | None, Array | None, Array | None]
 class BlockOps:
     """Forward and backward of a layer with weights and of what follows it, for one such layer."""
 
+    dN: Array | None = None  # (B, J), of the last backward of a fully connected layer
+
     def forward(
         self,
         X: Array,

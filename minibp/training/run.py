@@ -38,7 +38,7 @@ def train_step(
     if network.rule is not None and network.rule.error == "targets":
         targets = one_hot(labels, N) / len(labels)
     network.backward(dN if gradient == "mean" else dN * len(labels), targets)
-    update(network, optimizer)  # optimizer.step(), then network.refresh_feedback()
+    update(network, optimizer, fresh=True)  # optimizer.step(), network.refresh_feedback()
     return E
 
 

@@ -130,4 +130,5 @@ class DenseBlock(BlockOps):
                 np.matmul(dN, V[a:e].T, out=dX[:, a:e])
 
         ops.spread(products, I, dN.size // 8)
+        self.dN = dN
         return (dX, dW, db, dscale, dshift) if normalize else (dX, dW, db, None, None)

@@ -67,6 +67,7 @@ class CudaBlock(BlockOps):
         if kept["bias"]:
             db = ops.feature_sum(dN)
         rows = dN.reshape(-1, J)
+        self.dN = None if self.convolution else dN
         dW = ops.product(kept["columns"], rows, transposed=(True, False)).reshape(W_shape)
         if V is None:
             return None, dW, db, dscale, dshift
