@@ -335,7 +335,8 @@ def conditions(args: argparse.Namespace) -> list[dict]:
             head: Ours(name, X, labels, Condition.parse(head), args) for head in args.conditions
         }
         hands = {f"{head} by hand": step.by_hand for head, step in steps.items() if not far(step)}
-        times = interleave(steps | hands, args.seconds * len(steps))
+        with steps[args.conditions[0]].net.ops.working():  # as a run does
+            times = interleave(steps | hands, args.seconds * len(steps))
         medians = {head: statistics.median(values) for head, values in times.items()}
         for head in steps:
             ms, hand = medians[head], medians.get(f"{head} by hand")
