@@ -156,7 +156,10 @@ def settings_of(args: argparse.Namespace) -> Settings:
     """Return the settings that --set and --diagnose-every describe."""
     changes, every = changes_of(args.set), args.diagnose_every
     if every is not None and changes.setdefault("diagnose_every", every) != every:
-        raise InputError(f"--set diagnose_every={changes['diagnose_every']} contradicts the flag.")
+        raise InputError(
+            f"--set diagnose_every={changes['diagnose_every']} contradicts --diagnose-every "
+            f"{every}."
+        )
     return Settings().replace(**changes)
 
 
