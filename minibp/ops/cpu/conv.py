@@ -6,7 +6,7 @@ import numpy as np
 
 from minibp.ops.cpu import winograd
 from minibp.ops.cpu.columns import columns, narrow, phases, widen
-from minibp.ops.cpu.gemm import add_products
+from minibp.ops.cpu.products import add_transposed_products, products
 from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 from minibp.ops.cpu.workspace import Workspace
 from minibp.ops.plain.conv import conv2d_dX
@@ -75,9 +75,9 @@ class Winograd(Convolution):
     def __init__(self, *args):
         super().__init__(*args)
         self.m, self.p = winograd.TILES[self.kh], winograd.points(self.kh)
-        self.overlap = -(-self.p // self.m) - 1  # of a row of tiles, in tiles
         self.Ty, self.Tx = -(-self.OH // self.m), -(-self.OW // self.m)
         self.tiles = self.Ty * self.Tx
+        self.rows, self.columns = (n * self.m + self.p - self.m for n in (self.Ty, self.Tx))
         bytes_each = self.p**2 * self.tiles * (self.C + self.J) * self.dtype.itemsize
         self.images = max(1, PIECE_BYTES // bytes_each)
         self.top, self.left = self.padding[0], self.padding[2]
@@ -99,27 +99,27 @@ class Winograd(Convolution):
 
     def outputs(self, worker, X, a, e, b, N):
         U, M = self._U(worker, X, a, e), self._M(worker, e - a)
-        np.matmul(U, self.What, out=M)
-        n = self.Tx * self.J
-        S, R = self.scratch("S", worker, self.m, self.p, n), self.scratch("R", worker, self.m, n)
-        winograd.transform_outputs(M, a, e, self.m, self.Ty, self.Tx, S, R, b, N)
+        products(U, self.What, M)
+        M[self.p + 1] += b  # an addend at the point (1, 1) is added to each output
+        S = self.scratch("S", worker, self.m, self.p, self.Tx * self.J)
+        R = self.scratch("R", worker, self.m * self.J)
+        winograd.transform_outputs(M, self.m, self.Ty, self.Tx, S, R, N)
 
     def gradients(self, worker, X, a, e, dN, dX, first):
-        M, n = self._M(worker, e - a), self.Tx * self.J
-        S = self.scratch("S", worker, self.p, self.m, n)
-        R = self.scratch("R", worker, self.m, self.m, n)
-        winograd.transform_outputs_adjoint(dN, a, e, self.m, self.Ty, self.Tx, S, R, M)
+        M = self._M(worker, e - a)
+        S = self.scratch("S", worker, self.p, self.m * self.Tx, self.J)
+        R = self.scratch("R", worker, self.m * self.OW * self.J)
+        winograd.transform_outputs_adjoint(dN, self.m, self.Ty, self.Tx, S, R, M)
         if X is not None:
             total = self.scratch("sum", worker, self.p**2, self.C, self.J)
-            add_products(self._U(worker, X, a, e), M, total, first)
+            add_transposed_products(self._U(worker, X, a, e), M, total, first)
         if dX is not None:
             dU = self.scratch("inputs", worker, self.p**2, (e - a) * self.tiles, self.C)
-            np.matmul(M, self.Vhat, out=dU)
-            P, n = self._P("Q", worker), self.Tx * self.C
-            S = self.scratch("S", worker, self.p, self.p, n)
-            R = self.scratch("R", worker, self.p, n)
+            products(M, self.Vhat, dU)
+            P = self.scratch("P", worker, self.rows, self.columns, self.C)
+            S = self.scratch("S", worker, self.p, self.p, self.Tx * self.C)
             winograd.transform_inputs_adjoint(
-                dU, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, R, dX
+                dU, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, dX
             )
 
     def filter_gradient(self, workers, dW):
@@ -133,20 +133,13 @@ class Winograd(Convolution):
 
     def _U(self, worker, X, a, e):
         U = self.scratch("inputs", worker, self.p**2, (e - a) * self.tiles, self.C)
-        S = self.scratch("S", worker, self.p, self.m * (self.Tx + self.overlap) * self.C)
-        P = self._P("P", worker)
+        P = self.scratch("P", worker, self.rows, self.W, self.C)
+        S = self.scratch("S", worker, self.p, self.columns, self.C)
         winograd.transform_inputs(X, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, U)
         return U
 
     def _M(self, worker, images):
         return self.scratch("products", worker, self.p**2, images * self.tiles, self.J)
-
-    def _P(self, name, worker):
-        rows = self.Ty * self.m + self.p - self.m
-        shape = (rows, self.m, self.Tx + self.overlap, self.C)
-        return self.work.array(
-            (name, worker, shape, self.padding, self.H, self.W), shape, self.dtype
-        )
 
 
 class Subsampled(Winograd):

@@ -14,22 +14,19 @@ of 49. The backward pass is the adjoint of each line, in reverse: dM = A dN Aᵀ
 dŴ = Uᵀ dM, dW = Gᵀ dŴ G and dU = dM V̂ᵀ, dX = B dU Bᵀ, with V̂ = G V Gᵀ in Ŵ's place.
 
 Each transform takes a row of tiles at a time, and goes first down the columns, then along the row.
-So that every loop is long and contiguous, pixels x = m·tx + j are kept in order of (j, tx, c):
-column j of all tiles of the row is then one piece. A loop writes one array only: else the compiler
-would have to prove too much to vectorize it.
-"""
+The matrices are kernels of their own, made by `combination`."""
 
 from functools import cache
 
 import numpy as np
 
+from minibp.ops.cpu.combine import combination
 from minibp.ops.cpu.jit import kernel
 
 TILES = {3: 4, 5: 4, 7: 2}  # kernel side r: tile side m
 BLOCK = 128  # columns (c, j) at a time, which stay in the first-level cache
-ORIGIN = np.intp(0)  # a plain 0 would have each function compiled a second time, for that value
+ORIGIN, ONE = np.intp(0), np.intp(1)  # plain numbers would have functions compiled for each value
 LIMIT = 3  # eps; see `drop_rounding`
-F = np.float32  # all coefficients are exact in single precision, so this suits double too
 
 
 def points(r: int) -> int:
@@ -41,7 +38,7 @@ def points(r: int) -> int:
 def filter_matrix(r: int, dtype: str) -> np.ndarray:
     """Return G (p, r): the values of Σ g_k x^k at the points, scaled as Bᵀ needs it."""
     p = points(r)
-    at = np.array([0, 1, -1, 2, -2, 0.5, -0.5])[: p - 1]
+    at = np.array(POINTS[: p - 1])
     of_six = [1 / 4, -1 / 6, -1 / 6, 1 / 24, 1 / 24]
     of_eight = [1, -2 / 9, -2 / 9, 1 / 90, 1 / 90, 32 / 45, 32 / 45]
     G = np.zeros((p, r))
@@ -66,476 +63,195 @@ def filter_gradient(dWhat: np.ndarray, half: np.ndarray, dW: np.ndarray) -> None
     np.matmul(G.T, half, out=dW.reshape(r, r, -1))
 
 
-# In one direction: Bᵀ and its adjoint B, Aᵀ and its adjoint A. Each reads rows of n elements of x
-# at base + offsets[k], and writes rows of y at start, start + step, …
+# In one direction: Bᵀ and its adjoint B, Aᵀ and its adjoint A.
+
+POINTS = (0, 1, -1, 2, -2, 1 / 2, -1 / 2)  # and ∞; the first five for 3×3
+BT6 = [
+    [4, 0, -5, 0, 1, 0],
+    [0, -4, -4, 1, 1, 0],
+    [0, 4, -4, -1, 1, 0],
+    [0, -2, -1, 2, 1, 0],
+    [0, 2, -1, -2, 1, 0],
+    [0, 4, 0, -5, 0, 1],
+]
+BT8 = [
+    [1, 0, -21 / 4, 0, 21 / 4, 0, -1, 0],
+    [0, 1, 1, -17 / 4, -17 / 4, 1, 1, 0],
+    [0, -1, 1, 17 / 4, -17 / 4, -1, 1, 0],
+    [0, 1 / 2, 1 / 4, -5 / 2, -5 / 4, 2, 1, 0],
+    [0, -1 / 2, 1 / 4, 5 / 2, -5 / 4, -2, 1, 0],
+    [0, 2, 4, -5 / 2, -5, 1 / 2, 1, 0],
+    [0, -2, 4, 5 / 2, -5, -1 / 2, 1, 0],
+    [0, -1, 0, 21 / 4, 0, -21 / 4, 0, 1],
+]
+
+
+def output_matrix(p: int, m: int) -> np.ndarray:
+    """Return Aᵀ (m, p): the i-th output is Σ_k x_k (k-th point)^i, and the last has x_∞, too."""
+    A = np.zeros((m, p))
+    A[:, : p - 1] = np.array(POINTS[: p - 1]) ** np.arange(m)[:, None]
+    A[m - 1, p - 1] = 1
+    return A
+
+
+_BT6, _B6, _B6_added = (
+    combination(BT6),
+    combination(np.transpose(BT6)),
+    combination(np.transpose(BT6), add=True),
+)
+_BT8, _B8, _B8_added = (
+    combination(BT8),
+    combination(np.transpose(BT8)),
+    combination(np.transpose(BT8), add=True),
+)
+_AT64, _A64 = combination(output_matrix(6, 4)), combination(output_matrix(6, 4).T)
+_AT84, _A84 = combination(output_matrix(8, 4)), combination(output_matrix(8, 4).T)
+_AT82, _A82 = combination(output_matrix(8, 2)), combination(output_matrix(8, 2).T)
 
 
 @kernel
-def _BT(x, base, offsets, y, start, step, n):
-    """y = Bᵀ x, 8 rows from 8."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    x4 = x[base + offsets[4] : base + offsets[4] + n]
-    x5 = x[base + offsets[5] : base + offsets[5] + n]
-    x6 = x[base + offsets[6] : base + offsets[6] + n]
-    x7 = x[base + offsets[7] : base + offsets[7] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i] - x6[i] + F(5.25) * (x4[i] - x2[i])
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x2[i] + x6[i] - F(4.25) * x4[i]) + (x1[i] + x5[i] - F(4.25) * x3[i])
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = (x2[i] + x6[i] - F(4.25) * x4[i]) - (x1[i] + x5[i] - F(4.25) * x3[i])
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (x6[i] + F(0.25) * x2[i] - F(1.25) * x4[i]) + (
-            F(0.5) * x1[i] - F(2.5) * x3[i] + F(2) * x5[i]
-        )
-    row = y[start + 4 * step : start + 4 * step + n]
-    for i in range(n):
-        row[i] = (x6[i] + F(0.25) * x2[i] - F(1.25) * x4[i]) - (
-            F(0.5) * x1[i] - F(2.5) * x3[i] + F(2) * x5[i]
-        )
-    row = y[start + 5 * step : start + 5 * step + n]
-    for i in range(n):
-        row[i] = (x6[i] + F(4) * x2[i] - F(5) * x4[i]) + (
-            F(2) * x1[i] - F(2.5) * x3[i] + F(0.5) * x5[i]
-        )
-    row = y[start + 6 * step : start + 6 * step + n]
-    for i in range(n):
-        row[i] = (x6[i] + F(4) * x2[i] - F(5) * x4[i]) - (
-            F(2) * x1[i] - F(2.5) * x3[i] + F(0.5) * x5[i]
-        )
-    row = y[start + 7 * step : start + 7 * step + n]
-    for i in range(n):
-        row[i] = x7[i] - x1[i] + F(5.25) * (x3[i] - x5[i])
-
-
-@kernel
-def _B(x, base, offsets, y, start, step, n):
-    """y = B x, 8 rows from 8."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    x4 = x[base + offsets[4] : base + offsets[4] + n]
-    x5 = x[base + offsets[5] : base + offsets[5] + n]
-    x6 = x[base + offsets[6] : base + offsets[6] + n]
-    x7 = x[base + offsets[7] : base + offsets[7] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i]
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x1[i] - x2[i]) + F(0.5) * (x3[i] - x4[i]) + F(2) * (x5[i] - x6[i]) - x7[i]
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = (
-            (x1[i] + x2[i]) + F(0.25) * (x3[i] + x4[i]) + F(4) * (x5[i] + x6[i]) - F(5.25) * x0[i]
-        )
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (
-            F(5.25) * x7[i]
-            - F(4.25) * (x1[i] - x2[i])
-            - F(2.5) * (x3[i] - x4[i])
-            - F(2.5) * (x5[i] - x6[i])
-        )
-    row = y[start + 4 * step : start + 4 * step + n]
-    for i in range(n):
-        row[i] = (
-            F(5.25) * x0[i]
-            - F(4.25) * (x1[i] + x2[i])
-            - F(1.25) * (x3[i] + x4[i])
-            - F(5) * (x5[i] + x6[i])
-        )
-    row = y[start + 5 * step : start + 5 * step + n]
-    for i in range(n):
-        row[i] = (
-            (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) + F(0.5) * (x5[i] - x6[i]) - F(5.25) * x7[i]
-        )
-    row = y[start + 6 * step : start + 6 * step + n]
-    for i in range(n):
-        row[i] = (x1[i] + x2[i]) + (x3[i] + x4[i]) + (x5[i] + x6[i]) - x0[i]
-    row = y[start + 7 * step : start + 7 * step + n]
-    for i in range(n):
-        row[i] = x7[i]
-
-
-@kernel
-def _AT4(x, base, offsets, y, start, step, n):
-    """y = Aᵀ x, 4 rows from 8."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    x4 = x[base + offsets[4] : base + offsets[4] + n]
-    x5 = x[base + offsets[5] : base + offsets[5] + n]
-    x6 = x[base + offsets[6] : base + offsets[6] + n]
-    x7 = x[base + offsets[7] : base + offsets[7] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i]) + (x5[i] + x6[i])
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) + F(0.5) * (x5[i] - x6[i])
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = (x1[i] + x2[i]) + F(4) * (x3[i] + x4[i]) + F(0.25) * (x5[i] + x6[i])
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (x1[i] - x2[i]) + F(8) * (x3[i] - x4[i]) + F(0.125) * (x5[i] - x6[i]) + x7[i]
-
-
-@kernel
-def _AT2(x, base, offsets, y, start, step, n):
-    """y = Aᵀ x, 2 rows from 8."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    x4 = x[base + offsets[4] : base + offsets[4] + n]
-    x5 = x[base + offsets[5] : base + offsets[5] + n]
-    x6 = x[base + offsets[6] : base + offsets[6] + n]
-    x7 = x[base + offsets[7] : base + offsets[7] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i]) + (x5[i] + x6[i])
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) + F(0.5) * (x5[i] - x6[i]) + x7[i]
-
-
-@kernel
-def _A4(x, base, offsets, y, start, step, n):
-    """y = A x, 8 rows from 4."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i]
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x0[i] + x2[i]) + (x1[i] + x3[i])
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + x2[i]) - (x1[i] + x3[i])
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + F(4) * x2[i]) + (F(2) * x1[i] + F(8) * x3[i])
-    row = y[start + 4 * step : start + 4 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + F(4) * x2[i]) - (F(2) * x1[i] + F(8) * x3[i])
-    row = y[start + 5 * step : start + 5 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + F(0.25) * x2[i]) + (F(0.5) * x1[i] + F(0.125) * x3[i])
-    row = y[start + 6 * step : start + 6 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + F(0.25) * x2[i]) - (F(0.5) * x1[i] + F(0.125) * x3[i])
-    row = y[start + 7 * step : start + 7 * step + n]
-    for i in range(n):
-        row[i] = x3[i]
-
-
-@kernel
-def _A2(x, base, offsets, y, start, step, n):
-    """y = A x, 8 rows from 2."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i]
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = x0[i] + x1[i]
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = x0[i] - x1[i]
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = x0[i] + F(2) * x1[i]
-    row = y[start + 4 * step : start + 4 * step + n]
-    for i in range(n):
-        row[i] = x0[i] - F(2) * x1[i]
-    row = y[start + 5 * step : start + 5 * step + n]
-    for i in range(n):
-        row[i] = x0[i] + F(0.5) * x1[i]
-    row = y[start + 6 * step : start + 6 * step + n]
-    for i in range(n):
-        row[i] = x0[i] - F(0.5) * x1[i]
-    row = y[start + 7 * step : start + 7 * step + n]
-    for i in range(n):
-        row[i] = x1[i]
-
-
-@kernel
-def _BT6(x, base, offsets, y, start, step, n):
-    """y = Bᵀ x, 6 rows from 6."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    x4 = x[base + offsets[4] : base + offsets[4] + n]
-    x5 = x[base + offsets[5] : base + offsets[5] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = F(4) * x0[i] - F(5) * x2[i] + x4[i]
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x4[i] - F(4) * x2[i]) + (x3[i] - F(4) * x1[i])
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = (x4[i] - F(4) * x2[i]) - (x3[i] - F(4) * x1[i])
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (x4[i] - x2[i]) + F(2) * (x3[i] - x1[i])
-    row = y[start + 4 * step : start + 4 * step + n]
-    for i in range(n):
-        row[i] = (x4[i] - x2[i]) - F(2) * (x3[i] - x1[i])
-    row = y[start + 5 * step : start + 5 * step + n]
-    for i in range(n):
-        row[i] = F(4) * x1[i] - F(5) * x3[i] + x5[i]
-
-
-@kernel
-def _B6(x, base, offsets, y, start, step, n):
-    """y = B x, 6 rows from 6."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    x4 = x[base + offsets[4] : base + offsets[4] + n]
-    x5 = x[base + offsets[5] : base + offsets[5] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = F(4) * x0[i]
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = F(4) * (x2[i] - x1[i]) + F(2) * (x4[i] - x3[i]) + F(4) * x5[i]
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = -F(5) * x0[i] - F(4) * (x1[i] + x2[i]) - (x3[i] + x4[i])
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i]) - F(5) * x5[i]
-    row = y[start + 4 * step : start + 4 * step + n]
-    for i in range(n):
-        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i])
-    row = y[start + 5 * step : start + 5 * step + n]
-    for i in range(n):
-        row[i] = x5[i]
-
-
-@kernel
-def _AT6(x, base, offsets, y, start, step, n):
-    """y = Aᵀ x, 4 rows from 6."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    x4 = x[base + offsets[4] : base + offsets[4] + n]
-    x5 = x[base + offsets[5] : base + offsets[5] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i] + (x1[i] + x2[i]) + (x3[i] + x4[i])
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x1[i] - x2[i]) + F(2) * (x3[i] - x4[i])
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = (x1[i] + x2[i]) + F(4) * (x3[i] + x4[i])
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (x1[i] - x2[i]) + F(8) * (x3[i] - x4[i]) + x5[i]
-
-
-@kernel
-def _A6(x, base, offsets, y, start, step, n):
-    """y = A x, 6 rows from 4."""
-    x0 = x[base + offsets[0] : base + offsets[0] + n]
-    x1 = x[base + offsets[1] : base + offsets[1] + n]
-    x2 = x[base + offsets[2] : base + offsets[2] + n]
-    x3 = x[base + offsets[3] : base + offsets[3] + n]
-    row = y[start : start + n]
-    for i in range(n):
-        row[i] = x0[i]
-    row = y[start + step : start + step + n]
-    for i in range(n):
-        row[i] = (x0[i] + x2[i]) + (x1[i] + x3[i])
-    row = y[start + 2 * step : start + 2 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + x2[i]) - (x1[i] + x3[i])
-    row = y[start + 3 * step : start + 3 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + F(4) * x2[i]) + (F(2) * x1[i] + F(8) * x3[i])
-    row = y[start + 4 * step : start + 4 * step + n]
-    for i in range(n):
-        row[i] = (x0[i] + F(4) * x2[i]) - (F(2) * x1[i] + F(8) * x3[i])
-    row = y[start + 5 * step : start + 5 * step + n]
-    for i in range(n):
-        row[i] = x3[i]
-
-
-@kernel
-def _inputs(p, x, base, offsets, y, start, step, n):
-    """y = Bᵀ x, for p points."""
+def _inputs(p, *given):
+    """y = Bᵀ x, for p points; `given` as in `combination`."""
     if p == 6:
-        _BT6(x, base, offsets, y, start, step, n)
+        _BT6(*given)
     else:
-        _BT(x, base, offsets, y, start, step, n)
+        _BT8(*given)
 
 
 @kernel
-def _inputs_adjoint(p, x, base, offsets, y, start, step, n):
+def _inputs_adjoint(p, *given):
     """y = B x, for p points."""
     if p == 6:
-        _B6(x, base, offsets, y, start, step, n)
+        _B6(*given)
     else:
-        _B(x, base, offsets, y, start, step, n)
+        _B8(*given)
 
 
 @kernel
-def _outputs(p, m, x, base, offsets, y, start, step, n):
+def _add_inputs_adjoint(p, *given):
+    """y += B x, for p points."""
+    if p == 6:
+        _B6_added(*given)
+    else:
+        _B8_added(*given)
+
+
+@kernel
+def _outputs(p, m, *given):
     """y = Aᵀ x, for p points and tiles of side m."""
     if p == 6:
-        _AT6(x, base, offsets, y, start, step, n)
+        _AT64(*given)
     elif m == 4:
-        _AT4(x, base, offsets, y, start, step, n)
+        _AT84(*given)
     else:
-        _AT2(x, base, offsets, y, start, step, n)
+        _AT82(*given)
 
 
 @kernel
-def _outputs_adjoint(p, m, x, base, offsets, y, start, step, n):
+def _outputs_adjoint(p, m, *given):
     """y = A x, for p points and tiles of side m."""
     if p == 6:
-        _A6(x, base, offsets, y, start, step, n)
+        _A64(*given)
     elif m == 4:
-        _A4(x, base, offsets, y, start, step, n)
+        _A84(*given)
     else:
-        _A2(x, base, offsets, y, start, step, n)
+        _A82(*given)
 
 
-# In both directions, for images a … e of a batch. P and S are scratch; P is zero where the image is
-# padded, and stays so.
+@kernel
+def _multiples(count, step):
+    """Return 0, step, 2 step, …"""
+    return np.arange(count) * step
+
+
+# In both directions, for images a … e of a batch: first down the columns, for a row of tiles, then
+# along the row, tile by tile. P, R and S are scratch.
 
 
 @kernel
 def transform_inputs(X, a, e, top, left, m, Ty, Tx, P, S, U):
-    """U = Bᵀ X B: X (B, H, W, C), P (Ty·m + p − m, m, Tx + ⌈p/m⌉ − 1, C), S (p, P.size/rows),
-    U (p², T, C) with T = (e − a)·Ty·Tx."""
+    """U = Bᵀ X B: X (B, H, W, C), P (m·Ty + p − m, W, C), S (p, m·Tx + p − m, C), U (p², T, C)
+    with T = (e − a)·Ty·Tx."""
     H, W, C, p = X.shape[1], X.shape[2], X.shape[3], len(S)
-    width = P.shape[2] * C
-    row = m * width
-    down, along = np.empty(p, np.intp), np.empty(p, np.intp)
-    for j in range(p):
-        down[j] = j * row
-        along[j] = (j % m) * width + (j // m) * C
-    flat_P, flat_S, flat_U = P.reshape(-1), S.reshape(-1), U.reshape(-1)
-    plane, n = U.shape[1] * C, Tx * C
+    P[:top], P[top + H :] = 0, 0
+    S[:, :left], S[:, left + W :] = 0, 0
+    line, width, plane = W * C, S.shape[1] * C, U.shape[1] * C
+    x, rows, half, out = X.reshape(-1), P.reshape(-1), S.reshape(-1), U.reshape(-1)
+    down, along = _multiples(p, line), _multiples(p, C)
     for image in range(a, e):
-        for y in range(H):
-            for x in range(W):
-                to, pixel = P[y + top, (x + left) % m, (x + left) // m], X[image, y, x]
-                for c in range(C):
-                    to[c] = pixel[c]
+        rows[top * line : (top + H) * line] = x[image * H * line : (image + 1) * H * line]
         for ty in range(Ty):
-            _inputs(p, flat_P, ty * m * row, down, flat_S, ORIGIN, row, row)
-            t = ((image - a) * Ty + ty) * n
+            _inputs(p, rows, ty * m * line, down, ORIGIN, half, left * C, width, ORIGIN, ONE, line)
+            t = ((image - a) * Ty + ty) * Tx * C
             for k in range(p):
-                _inputs(p, flat_S, k * row, along, flat_U, p * k * plane + t, plane, n)
+                _inputs(p, half, k * width, along, m * C, out, p * k * plane + t, plane, C, Tx, C)
 
 
 @kernel
-def transform_inputs_adjoint(U, a, e, top, left, m, Ty, Tx, P, S, R, dX):
-    """dX = B U Bᵀ, overlapping tiles added up: U (p², T, C), S (p, p, Tx·C), R (p, Tx·C)."""
+def transform_inputs_adjoint(U, a, e, top, left, m, Ty, Tx, P, S, dX):
+    """dX = B U Bᵀ, overlapping tiles added up: U (p², T, C), P (m·Ty + p − m, m·Tx + p − m, C),
+    S (p, p, Tx·C)."""
     H, W, C, p = dX.shape[1], dX.shape[2], dX.shape[3], len(S)
-    plane, n = U.shape[1] * C, Tx * C
-    down, along = np.empty(p, np.intp), np.empty(p, np.intp)
-    for k in range(p):
-        down[k] = p * k * plane
-        along[k] = k * n
-    flat_U, flat_S, flat_R = U.reshape(-1), S.reshape(-1), R.reshape(-1)
-    width = P.shape[2] * C
-    rows = P.reshape(-1)
+    width, plane, n = P.shape[1] * C, U.shape[1] * C, Tx * C
+    x, half, sums, out = U.reshape(-1), S.reshape(-1), P.reshape(-1), dX.reshape(-1)
+    down, along = _multiples(p, p * plane), _multiples(p, n)
     for image in range(a, e):
-        rows[:] = 0
+        sums[:] = 0
         for ty in range(Ty):
             t = ((image - a) * Ty + ty) * n
             for k in range(p):
-                _inputs_adjoint(p, flat_U, k * plane + t, down, flat_S, k * n, p * n, n)
+                _inputs_adjoint(
+                    p, x, k * plane + t, down, ORIGIN, half, k * n, p * n, ORIGIN, ONE, n
+                )
             for i in range(p):
-                _inputs_adjoint(p, flat_S, p * i * n, along, flat_R, ORIGIN, n, n)
-                for j in range(p):
-                    at = ((ty * m + i) * m + j % m) * width + (j // m) * C
-                    to, add = rows[at : at + n], flat_R[j * n : j * n + n]
-                    for q in range(n):
-                        to[q] += add[q]
+                to = (ty * m + i) * width
+                _add_inputs_adjoint(p, half, p * i * n, along, C, sums, to, C, m * C, Tx, C)
         for y in range(H):
-            for x in range(W):
-                to, pixel = dX[image, y, x], P[y + top, (x + left) % m, (x + left) // m]
-                for c in range(C):
-                    to[c] = pixel[c]
+            start, at = (image * H + y) * W * C, (y + top) * width + left * C
+            out[start : start + W * C] = sums[at : at + W * C]
 
 
 @kernel
-def transform_outputs(M, a, e, m, Ty, Tx, S, R, b, N):
-    """N = Aᵀ M A + b: M (p², T, J), S (m, p, Tx·J), R (m, Tx·J), b (J,), N (e − a, OH, OW, J)."""
-    OH, OW, J, p = N.shape[1], N.shape[2], N.shape[3], S.shape[1]
-    plane, n = M.shape[1] * J, Tx * J
-    down, along = np.empty(p, np.intp), np.empty(p, np.intp)
-    for k in range(p):
-        down[k] = p * k * plane
-        along[k] = k * n
-    flat_M, flat_S, flat_R = M.reshape(-1), S.reshape(-1), R.reshape(-1)
-    for image in range(e - a):
+def transform_outputs(M, m, Ty, Tx, S, R, N):
+    """N = Aᵀ M A: M (p², T, J), S (m, p, Tx·J), R (m·J,), N (images, OH, OW, J)."""
+    images, OH, OW, J, p = *N.shape, S.shape[1]
+    plane, n, whole = M.shape[1] * J, Tx * J, OW // m
+    x, half, out = M.reshape(-1), S.reshape(-1), N.reshape(-1)
+    down, along = _multiples(p, p * plane), _multiples(p, n)
+    for image in range(images):
         for ty in range(Ty):
             t = (image * Ty + ty) * n
             for k in range(p):
-                _outputs(p, m, flat_M, k * plane + t, down, flat_S, k * n, p * n, n)
+                _outputs(p, m, x, k * plane + t, down, ORIGIN, half, k * n, p * n, ORIGIN, ONE, n)
             for i in range(min(m, OH - ty * m)):
-                _outputs(p, m, flat_S, p * i * n, along, flat_R, ORIGIN, n, n)
-                for x in range(OW):
-                    at = (x % m) * n + (x // m) * J
-                    to, value = N[image, ty * m + i, x], flat_R[at : at + J]
-                    for j in range(J):
-                        to[j] = value[j] + b[j]
+                to, at = (image * OH + ty * m + i) * OW * J, p * i * n
+                _outputs(p, m, half, at, along, J, out, to, J, m * J, whole, J)
+                if whole < Tx:  # a tile of which some columns are beyond the edge
+                    _outputs(p, m, half, at + whole * J, along, J, R, ORIGIN, J, ORIGIN, ONE, J)
+                    rest = (OW - whole * m) * J
+                    out[to + whole * m * J : to + OW * J] = R[:rest]
 
 
 @kernel
-def transform_outputs_adjoint(dN, a, e, m, Ty, Tx, S, R, M):
-    """M = A dN Aᵀ: dN (e − a, OH, OW, J), R (m, m, Tx·J), S (p, m, Tx·J), M (p², T, J)."""
-    OH, OW, J, p = dN.shape[1], dN.shape[2], dN.shape[3], len(S)
-    plane, n = M.shape[1] * J, Tx * J
-    down, along = np.empty(m, np.intp), np.empty(m, np.intp)
-    for k in range(m):
-        down[k] = k * m * n
-        along[k] = k * n
-    flat_M, flat_S, flat_R = M.reshape(-1), S.reshape(-1), R.reshape(-1)
-    for image in range(e - a):
+def transform_outputs_adjoint(dN, m, Ty, Tx, S, R, M):
+    """M = A dN Aᵀ: dN (images, OH, OW, J), R (m·OW·J,), S (p, m·Tx, J), M (p², T, J)."""
+    images, OH, OW, J, p = *dN.shape, len(S)
+    line, width, plane = OW * J, S.shape[1] * J, M.shape[1] * J
+    S[:, OW:] = 0
+    x, half, out = dN.reshape(-1), S.reshape(-1), M.reshape(-1)
+    down, along = _multiples(m, line), _multiples(m, J)
+    for image in range(images):
         for ty in range(Ty):
-            t = (image * Ty + ty) * n
-            for i in range(m):
-                y = ty * m + i
-                for x in range(Tx * m):
-                    at = (i * m + x % m) * n + (x // m) * J
-                    to = flat_R[at : at + J]
-                    if y < OH and x < OW:
-                        value = dN[image, y, x]
-                        for j in range(J):
-                            to[j] = value[j]
-                    else:
-                        to[:] = 0
-            _outputs_adjoint(p, m, flat_R, ORIGIN, down, flat_S, ORIGIN, m * n, m * n)
+            start, seen = (image * OH + ty * m) * line, min(m, OH - ty * m) * line
+            rows, at = x, start
+            if seen < m * line:  # a row of tiles of which some rows are beyond the edge
+                R[:seen], R[seen:] = x[start : start + seen], 0
+                rows, at = R, ORIGIN
+            _outputs_adjoint(p, m, rows, at, down, ORIGIN, half, ORIGIN, width, ORIGIN, ONE, line)
+            t = (image * Ty + ty) * Tx * J
             for k in range(p):
                 _outputs_adjoint(
-                    p, m, flat_S, k * m * n, along, flat_M, p * k * plane + t, plane, n
+                    p, m, half, k * width, along, m * J, out, p * k * plane + t, plane, J, Tx, J
                 )
 
 
