@@ -6,7 +6,7 @@ import numpy as np
 
 from minibp.ops.cpu import winograd
 from minibp.ops.cpu.columns import columns, narrow, phases, widen
-from minibp.ops.cpu.products import add_transposed_products, products
+from minibp.ops.cpu.products import add_products, add_transposed_products
 from minibp.ops.cpu.threads import ONE_BLAS_THREAD
 from minibp.ops.cpu.workspace import Workspace
 from minibp.ops.plain.conv import conv2d_dX
@@ -98,12 +98,11 @@ class Winograd(Convolution):
         return What
 
     def outputs(self, worker, X, a, e, b, N):
-        U, M = self._U(worker, X, a, e), self._M(worker, e - a)
-        products(U, self.What, M)
-        M[self.p + 1] += b  # an addend at the point (1, 1) is added to each output
-        S = self.scratch("S", worker, self.m, self.p, self.Tx * self.J)
+        S = self.scratch("T", worker, self.m, self.p, self.Tx * self.J)
         R = self.scratch("R", worker, self.m * self.J)
-        winograd.transform_outputs(M, self.m, self.Ty, self.Tx, S, R, N)
+        winograd.outputs(
+            *self._inputs(worker, X, a, e), self.What, b, self._M(worker, e - a), S, R, N
+        )
 
     def gradients(self, worker, X, a, e, dN, dX, first):
         M = self._M(worker, e - a)
@@ -112,14 +111,13 @@ class Winograd(Convolution):
         winograd.transform_outputs_adjoint(dN, self.m, self.Ty, self.Tx, S, R, M)
         if X is not None:
             total = self.scratch("sum", worker, self.p**2, self.C, self.J)
-            add_transposed_products(self._U(worker, X, a, e), M, total, first)
+            winograd.add_filter_part(*self._inputs(worker, X, a, e), M, total, first)
         if dX is not None:
             dU = self.scratch("inputs", worker, self.p**2, (e - a) * self.tiles, self.C)
-            products(M, self.Vhat, dU)
             P = self.scratch("P", worker, self.rows, self.columns, self.C)
             S = self.scratch("S", worker, self.p, self.p, self.Tx * self.C)
-            winograd.transform_inputs_adjoint(
-                dU, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, dX
+            winograd.input_part(
+                M, self.Vhat, dU, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, dX
             )
 
     def filter_gradient(self, workers, dW):
@@ -131,12 +129,12 @@ class Winograd(Convolution):
         G = winograd.sizes(len(dW), self.dtype.name)
         winograd.drop_rounding(total.reshape(self.p**2, -1), G, limit, dW.reshape(len(dW) ** 2, -1))
 
-    def _U(self, worker, X, a, e):
+    def _inputs(self, worker, X, a, e):
+        """Return the arguments of `winograd.transform_inputs`."""
         U = self.scratch("inputs", worker, self.p**2, (e - a) * self.tiles, self.C)
         P = self.scratch("P", worker, self.rows, self.W, self.C)
         S = self.scratch("S", worker, self.p, self.columns, self.C)
-        winograd.transform_inputs(X, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, U)
-        return U
+        return X, a, e, self.top, self.left, self.m, self.Ty, self.Tx, P, S, U
 
     def _M(self, worker, images):
         return self.scratch("products", worker, self.p**2, images * self.tiles, self.J)
@@ -207,10 +205,10 @@ class Polyphase(Winograd):
         for y in range(kh):  # row by row: no copy of the whole
             dW[y] = full[y // s, y % s].reshape(r * s, C, J)[:kw]
 
-    def _U(self, worker, X, a, e):
+    def _inputs(self, worker, X, a, e):
         out = self.scratch("phases", worker, e - a, self.H, self.W, self.C)
         phases(X, a, e, self.s, *self.shift, out)
-        return super()._U(worker, out, 0, e - a)
+        return super()._inputs(worker, out, 0, e - a)
 
 
 class Pointwise(Convolution):
@@ -285,19 +283,19 @@ class Columns(Convolution):
 
     def outputs(self, worker, X, a, e, b, N):
         wide = self.scratch("products", worker, e - a, self.OH, self.width, self.J)
-        np.matmul(self._columns(worker, X, a, e).T, self.W2, out=wide.reshape(-1, self.J))
+        columns, W = self._columns(worker, X, a, e)[None], self.W2[None]
+        add_transposed_products(columns, W, wide.reshape(1, -1, self.J), True)
         narrow(wide, b, N)
 
     def gradients(self, worker, X, a, e, dN, dX, first):
         if X is not None:
             wide = self.scratch("products", worker, e - a, self.OH, self.width, self.J)
             widen(dN, wide)
-            # Image by image: one product over all positions would be too long for the cache.
-            columns = self._columns(worker, X, a, e).reshape(self.K, e - a, -1).transpose(1, 0, 2)
-            parts = self.scratch("parts", worker, e - a, self.K, self.J)
-            np.matmul(columns, wide.reshape(e - a, -1, self.J), out=parts)
-            total = self.scratch("sum", worker, self.K, self.J)
-            parts.sum(axis=0, out=total) if first else np.add(total, parts.sum(axis=0), out=total)
+            columns, total = (
+                self._columns(worker, X, a, e)[None],
+                self.scratch("sum", worker, 1, self.K, self.J),
+            )
+            add_products(columns, wide.reshape(1, -1, self.J), total, first)
         if dX is not None:
             shape = (e - a, *dX.shape[1:])
             dX[a:e] = conv2d_dX(dN, self.V, shape, self.stride, self.padding)

@@ -5,69 +5,87 @@ scan order, or −1 if the rectifier is off there; for the average, whether the 
 """
 
 import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
 
 from minibp.ops.cpu.jit import kernel
-
-
-@kernel
-def _max_of_four(X, y, x, relu, best, place):
-    """The commonest window, 2×2, in two loops."""
-    x0, x1, x2, x3 = X[y, x], X[y, x + 1], X[y + 1, x], X[y + 1, x + 1]
-    zero = X.dtype.type(0)
-    for c in range(best.size):
-        top = x1[c] if x1[c] > x0[c] or x1[c] != x1[c] else x0[c]
-        top = x2[c] if x2[c] > top or x2[c] != x2[c] else top
-        top = x3[c] if x3[c] > top or x3[c] != x3[c] else top
-        best[c] = zero if relu and top <= zero else top
-    for c in range(best.size):
-        q = np.int8(1) if x1[c] > x0[c] else np.int8(0)
-        top = x1[c] if x1[c] > x0[c] or x1[c] != x1[c] else x0[c]
-        q = np.int8(2) if x2[c] > top else q
-        top = x2[c] if x2[c] > top or x2[c] != x2[c] else top
-        q = np.int8(3) if x3[c] > top else q
-        top = x3[c] if x3[c] > top or x3[c] != x3[c] else top
-        place[c] = np.int8(-1) if relu and top <= zero else q
+from minibp.ops.cpu.vectors import BYTES, INT, Vectors, address, spread, stepping, whole
 
 
 @kernel
 def max_pool(X, kh, kw, stride, top, left, relu, Y, code):
     """Y (B, OH, OW, C), the first maximum of each window; NaN wins over any number."""
     H, W, C = X.shape[1:]
-    zero = X.dtype.type(0)
-    quarters = kh == kw == stride == 2 and top == left == 0
-    quarters = quarters and 2 * Y.shape[1] <= H and 2 * Y.shape[2] <= W
+    x, y, places = X.reshape(-1), Y.reshape(-1), code.reshape(-1)
+    cells, marks = np.empty(kh * kw, np.intp), np.empty(kh * kw, np.intp)
     for b in range(X.shape[0]):
         for oy in range(Y.shape[1]):
             for ox in range(Y.shape[2]):
-                best, place = Y[b, oy, ox], code[b, oy, ox]
-                if quarters:
-                    _max_of_four(X[b], 2 * oy, 2 * ox, relu, best, place)
-                    continue
-                begun = False
-                for i in range(kh):
-                    y = oy * stride + i - top
-                    for j in range(kw):
-                        x = ox * stride + j - left
-                        if y < 0 or y >= H or x < 0 or x >= W:
-                            continue
-                        value, q = X[b, y, x], np.int8(i * kw + j)
-                        if not begun:
-                            for c in range(C):
-                                best[c] = value[c]
-                            for c in range(C):
-                                place[c] = q
-                            begun = True
-                            continue
-                        for c in range(C):
-                            place[c] = q if value[c] > best[c] else place[c]
-                        for c in range(C):
-                            more = value[c] > best[c] or value[c] != value[c]
-                            best[c] = value[c] if more else best[c]
-                if relu:
-                    for c in range(C):
-                        place[c] = np.int8(-1) if best[c] <= zero else place[c]
-                    for c in range(C):
-                        best[c] = zero if best[c] <= zero else best[c]
+                count = 0
+                for i in range(max(0, top - oy * stride), min(kh, H + top - oy * stride)):
+                    for j in range(max(0, left - ox * stride), min(kw, W + left - ox * stride)):
+                        row, column = oy * stride + i - top, ox * stride + j - left
+                        cells[count], marks[count] = (row * W + column) * C, i * kw + j
+                        count += 1
+                at = ((b * Y.shape[1] + oy) * Y.shape[2] + ox) * C
+                _largest(x, b * H * W * C, cells, marks, count, relu, y, places, at, C)
+
+
+@intrinsic
+def _largest(typing, x, x0, cells, marks, count, relu, y, code, y0, n):
+    """y[y0 + c] = max_k x[x0 + cells[k] + c], c < n, and code likewise the mark of the first such
+    k; with `relu` 0 and −1 where it is not above 0. There is at least one k."""
+    size = types.intp
+    kinds = types.void(x, size, cells, marks, size, types.boolean, y, code, size, size)
+
+    def generate(context, builder, signature, arguments):
+        x, x0, _, _, count, relu, y, code, y0, n = arguments
+        kind, real = signature.args[0], signature.args[0].dtype
+        top = 8 * BYTES // real.bitwidth
+
+        def listed(which, k):
+            """Return element k of cells or marks."""
+            place = address(context, builder, signature.args[which], arguments[which], k)
+            return builder.load(builder.inttoptr(place, INT.as_pointer()))
+
+        def cell(v, k, c):
+            """Return channels c … of cell k, and its mark."""
+            at = builder.add(builder.add(x0, listed(2, k)), c)
+            mark = builder.trunc(listed(3, k), ir.IntType(8))
+            return v.load(address(context, builder, kind, x, at)), spread(builder, mark, v.lanes)
+
+        channel, again = (cgutils.alloca_once(builder, INT) for _ in range(2))
+        builder.store(whole(0), channel)
+        for lanes in dict.fromkeys((top, top // 2, max(1, top // 4), 1)):
+            v = Vectors(builder, real, lanes)
+            small = ir.VectorType(ir.IntType(8), lanes)
+            best, mark = (cgutils.alloca_once(builder, kind) for kind in (v.type, small))
+
+            with stepping(builder, channel, lanes, n) as c:
+                for first, to in zip(cell(v, whole(0), c), (best, mark), strict=True):
+                    builder.store(first, to)
+                builder.store(whole(1), again)
+                with stepping(builder, again, 1, count) as k:
+                    (value, its_mark), largest = cell(v, k, c), builder.load(best)
+                    larger = builder.fcmp_ordered(">", value, largest)
+                    nan = builder.fcmp_unordered("uno", value, value)
+                    builder.store(builder.select(larger, its_mark, builder.load(mark)), mark)
+                    more = builder.or_(larger, nan)
+                    builder.store(builder.select(more, value, largest), best)
+                value, place = builder.load(best), builder.load(mark)
+                low = builder.fcmp_ordered("<=", value, v.zero)
+                off = builder.and_(low, spread(builder, relu, lanes))
+                value = builder.select(off, v.zero, value)
+                place = builder.select(off, ir.Constant(small, [-1] * lanes), place)
+                at = builder.add(y0, c)
+                v.store(value, address(context, builder, signature.args[6], y, at))
+                to = address(context, builder, signature.args[7], code, at)
+                builder.store(place, builder.inttoptr(to, small.as_pointer())).align = 1
+        return context.get_dummy_value()
+
+    return kinds, generate
 
 
 @kernel

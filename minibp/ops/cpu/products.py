@@ -19,19 +19,19 @@ TERMS = 128  # k's at a time, so that 16 columns of B stay in the first-level ca
 
 
 @kernel
-def products(A, B, C):
-    """C[p] = A[p] B[p]: A (P, M, K), B (P, K, N), C (P, M, N), contiguous."""
+def add_products(A, B, C, fresh):
+    """C[p] += A[p] B[p], or = if `fresh`: A (P, M, K), B (P, K, N), C (P, M, N), contiguous."""
     P, M, K = A.shape
     N = B.shape[2]
     for p in range(P):
         for k in range(0, K, TERMS):
-            n = min(TERMS, K - k)
-            _product(A, p * M * K + k, K, 1, B, (p * K + k) * N, C, p * M * N, M, N, n, k == 0)
+            n, first = min(TERMS, K - k), fresh and k == 0
+            _product(A, p * M * K + k, K, 1, B, (p * K + k) * N, C, p * M * N, M, N, n, first)
 
 
 @kernel
 def add_transposed_products(A, B, C, fresh):
-    """C[p] += A[p]ᵀ B[p], or = if `fresh`: A (P, K, M), B (P, K, N), C (P, M, N), contiguous."""
+    """C[p] += A[p]ᵀ B[p], or = if `fresh`: A (P, K, M)."""
     P, K, M = A.shape
     N = B.shape[2]
     for p in range(P):

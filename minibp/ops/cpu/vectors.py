@@ -40,16 +40,7 @@ class Vectors:
 
     def load_one(self, address):
         """Return a vector of one number, the one at an address."""
-        return self.all_of(self._at(address, self.real))
-
-    def all_of(self, number):
-        """Return a vector of one number."""
-        some, places = (
-            ir.Constant(self.type, ir.Undefined),
-            ir.VectorType(ir.IntType(32), self.lanes),
-        )
-        first = self.builder.insert_element(some, number, ir.Constant(ir.IntType(32), 0))
-        return self.builder.shuffle_vector(first, some, ir.Constant(places, None))
+        return spread(self.builder, self._at(address, self.real), self.lanes)
 
     def constant(self, number: float):
         """Return a vector of one number that is known."""
@@ -77,6 +68,13 @@ class Vectors:
         value = self.builder.load(self.builder.inttoptr(address, kind.as_pointer()))
         value.align = self.size
         return value
+
+
+def spread(builder: ir.IRBuilder, number, lanes: int):
+    """Return a vector of one number."""
+    some, first = ir.VectorType(number.type, lanes)(ir.Undefined), ir.IntType(32)(0)
+    vector = builder.insert_element(some, number, first)
+    return builder.shuffle_vector(vector, some, ir.VectorType(ir.IntType(32), lanes)(None))
 
 
 def address(context, builder, array_type, array, index):

@@ -22,6 +22,7 @@ import numpy as np
 
 from minibp.ops.cpu.combine import combination
 from minibp.ops.cpu.jit import kernel
+from minibp.ops.cpu.products import add_products, add_transposed_products
 
 TILES = {3: 4, 5: 4, 7: 2}  # kernel side r: tile side m
 BLOCK = 128  # columns (c, j) at a time, which stay in the first-level cache
@@ -253,6 +254,35 @@ def transform_outputs_adjoint(dN, m, Ty, Tx, S, R, M):
                 _outputs_adjoint(
                     p, m, half, k * width, along, m * J, out, p * k * plane + t, plane, J, Tx, J
                 )
+
+
+# What is done with a piece of a batch, in one go: in between no other thread waits for Python.
+
+
+@kernel
+def outputs(X, a, e, top, left, m, Ty, Tx, P, S, U, What, b, M, Q, R, N):
+    """N = Aᵀ (U Ŵ) A + b. An addend at the point (1, 1) is added to each output."""
+    transform_inputs(X, a, e, top, left, m, Ty, Tx, P, S, U)
+    add_products(U, What, M, True)
+    point = M[len(S) + 1]
+    for t in range(len(point)):
+        for j in range(len(b)):
+            point[t, j] += b[j]
+    transform_outputs(M, m, Ty, Tx, Q, R, N)
+
+
+@kernel
+def add_filter_part(X, a, e, top, left, m, Ty, Tx, P, S, U, dM, dWhat, fresh):
+    """dŴ += Uᵀ dM, or = if `fresh`."""
+    transform_inputs(X, a, e, top, left, m, Ty, Tx, P, S, U)
+    add_transposed_products(U, dM, dWhat, fresh)
+
+
+@kernel
+def input_part(dM, Vhat, dU, a, e, top, left, m, Ty, Tx, P, S, dX):
+    """dX = B (dM V̂ᵀ) Bᵀ, with V̂ᵀ (p², J, C)."""
+    add_products(dM, Vhat, dU, True)
+    transform_inputs_adjoint(dU, a, e, top, left, m, Ty, Tx, P, S, dX)
 
 
 # What is only rounding in dW.

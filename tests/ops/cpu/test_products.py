@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 pytest.importorskip("numba")
-from minibp.ops.cpu.products import TERMS, add_transposed_products, products
+from minibp.ops.cpu.products import TERMS, add_products, add_transposed_products
 
 # Every number of rows and columns that patches of each size have to be put together for.
 SIZES = [(m, n, 3) for m in (1, 2, 5, 11, 12, 19) for n in (1, 3, 7, 8, 20, 50)]
@@ -17,30 +17,20 @@ def around(shape, dtype, fill):
     return whole[64:-64].reshape(shape), whole
 
 
+@pytest.mark.parametrize("turned", [False, True])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize(("m", "n", "k"), SIZES)
-def test_products(m, n, k, dtype, rng):
+def test_they_add_or_replace(m, n, k, dtype, turned, rng):
     A, B = (rng.normal(size=(2, *shape)).astype(dtype) for shape in ((m, k), (k, n)))
-    C, whole = around((2, m, n), dtype, np.nan)
-    products(A, B, C)
-    expected = A.astype(float) @ B
-    np.testing.assert_allclose(C, expected, atol=20 * np.sqrt(k) * np.finfo(dtype).eps)
-    assert np.isnan(whole[:64]).all()
-    assert np.isnan(whole[-64:]).all()
-
-
-@pytest.mark.parametrize("dtype", ["float32", "float64"])
-@pytest.mark.parametrize(("m", "n", "k"), SIZES)
-def test_transposed_ones_add_or_replace(m, n, k, dtype, rng):
-    A, B = (rng.normal(size=(2, k, size)).astype(dtype) for size in (m, n))
     C, whole = around((2, m, n), dtype, 10)
-    expected = A.transpose(0, 2, 1).astype(float) @ B
-    close = {"rtol": 0, "atol": 100 * np.sqrt(k) * np.finfo(dtype).eps}
-    add_transposed_products(A, B, C, False)
-    np.testing.assert_allclose(C, expected + 10, **close)
+    expected, close = A.astype(float) @ B, {"atol": 100 * np.sqrt(k) * np.finfo(dtype).eps}
+    multiply = add_transposed_products if turned else add_products
+    A = np.ascontiguousarray(A.transpose(0, 2, 1)) if turned else A
+    multiply(A, B, C, False)
+    np.testing.assert_allclose(C, expected + 10, rtol=0, **close)
     C[:] = np.nan
-    add_transposed_products(A, B, C, True)
-    np.testing.assert_allclose(C, expected, **close)
+    multiply(A, B, C, True)
+    np.testing.assert_allclose(C, expected, rtol=0, **close)
     assert (whole[:64] == 10).all()
     assert (whole[-64:] == 10).all()
 
@@ -49,7 +39,7 @@ def test_infinities_and_nan_stay(rng):
     A, B = rng.normal(size=(1, 5, 4)), rng.normal(size=(1, 4, 9))
     A[0, 2, 1], B[0, 3, 7] = np.inf, np.nan
     C = np.empty((1, 5, 9))
-    products(A, B, C)
+    add_products(A, B, C, True)
     np.testing.assert_array_equal(np.isnan(C), np.isnan(A @ B))
     np.testing.assert_array_equal(np.isinf(C), np.isinf(A @ B))
 
@@ -58,6 +48,6 @@ def test_an_element_does_not_depend_on_its_neighbours(rng):
     """Cut another way, a product has the same bits."""
     A, B = (rng.normal(size=shape).astype("f") for shape in ((1, 40, 30), (1, 30, 33)))
     C, part = np.empty((1, 40, 33), "f"), np.empty((1, 17, 33), "f")
-    products(A, B, C)
-    products(np.ascontiguousarray(A[:, 3:20]), B, part)
+    add_products(A, B, C, True)
+    add_products(np.ascontiguousarray(A[:, 3:20]), B, part, True)
     np.testing.assert_array_equal(part, C[:, 3:20])
