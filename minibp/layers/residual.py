@@ -31,12 +31,7 @@ class Residual(Layer):
 
     def forward(self, X: Array, *, train: bool) -> Array:
         F, S = self.branch.forward(X, train=train), self.shortcut.forward(X, train=train)
-        if F.shape != S.shape:
-            raise InputError(
-                f"layer {self.path!r}: the branch gives {F.shape}, the shortcut {S.shape}: "
-                "expected one shape. Where the branch changes it, give a shortcut that does, too, "
-                "such as a 1x1 convolution of the same stride."
-            )
+        self.check_shapes(F.shape, S.shape)
         self.remember(train, shape=F.shape)
         return self.ops.add(F, S)
 
@@ -45,6 +40,15 @@ class Residual(Layer):
         dX = self.branch.backward(dY, need_dX=need_dX)
         dX_shortcut = self.shortcut.backward(dY, need_dX=need_dX)
         return self.ops.add(dX, dX_shortcut) if need_dX else None
+
+    def check_shapes(self, branch: tuple[int, ...], shortcut: tuple[int, ...]) -> None:
+        """Raise InputError unless the shapes of both outputs are the same."""
+        if branch != shortcut:
+            raise InputError(
+                f"layer {self.path!r}: the branch gives {branch}, the shortcut {shortcut}: "
+                "expected one shape. Where the branch changes it, give a shortcut that does, too, "
+                "such as a 1x1 convolution of the same stride."
+            )
 
     def fuse(self, join: Join) -> None:
         self.branch.fuse(join)

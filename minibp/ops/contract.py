@@ -179,6 +179,7 @@ class BlockOps:
     """Forward and backward of a layer with weights and of what follows it, for one such layer."""
 
     dN: Array | None = None  # (B, J), of the last backward of a fully connected layer
+    adds = False  # whether its forward can add a shortcut's output
 
     def forward(
         self,
@@ -189,11 +190,13 @@ class BlockOps:
         shift: Array | None,
         eps: float,
         stored: tuple[Array, Array] | None,
+        added: Array | None = None,
     ) -> tuple[Array, Array | None, Array | None]:
         """Return the block's output Y, μ and s.
 
         scale, shift  (J,) of Batch Normalization, or None for none: μ and s are then None, too
         stored        (μ, s) to normalize with, or None to take the batch's own
+        added         of Y's shape, added to N, or to normalized N, before the ReLU; where `adds`
         """
         raise NotImplementedError
 

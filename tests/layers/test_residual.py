@@ -7,7 +7,9 @@ from residual_net import Builder, optimizer_of, resnet, small
 
 from minibp import Network, gradcheck
 from minibp.errors import InputError
-from minibp.layers import BatchNorm, Conv2D, GlobalAvgPool, Linear, Residual
+from minibp.fused import ResidualBlock
+from minibp.layers import BatchNorm, Conv2D, GlobalAvgPool, Linear, ReLU, Residual
+from minibp.layers.sequential import members
 from minibp.losses import softmax_cross_entropy
 from minibp.training.run import estimate_moments, normalizes_vectors, train_step
 
@@ -134,6 +136,54 @@ def test_no_layer_writes_to_what_a_block_gives_to_two(head, rng):
     block.backward(dY)
     np.testing.assert_array_equal(X, given[0])
     np.testing.assert_array_equal(dY, given[1])
+
+
+@pytest.mark.parametrize("head", ["SGD", "frSF"])
+def test_the_sum_and_its_relu_are_the_branchs_last_step(head):
+    """The bits are those of an addition and a ReLU of their own, in single precision, too."""
+    pytest.importorskip("numba")
+    found = []
+    for whole in (True, False):
+        make = {"pool": False, "dtype": "float32"}
+        net = small(make_device("compiled"), head, **make)
+        net.fuse()
+        assert any(type(unit) is ResidualBlock for unit in net.units)
+        if not whole:
+            net.body.units = [la for unit in net.units for la in members(unit)]
+        X, y = batch()
+        for _ in range(2):
+            train_step(net, optimizer_of(net), X.astype("f"), y)
+        found.append([*net.parameters().values(), net.forward(X.astype("f"), train=True)])
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_array_equal(one, two)
+
+
+def test_a_fused_residual_block_by_itself_has_no_relu(rng):
+    pytest.importorskip("numba")
+    plain, fused = (small(make_device(kernels), pool=False) for kernels in ("plain", "compiled"))
+    fused.fuse()
+    X, dY = rng.normal(size=(2, B, 6, 6, 3))
+    fused.forward(rng.normal(size=(B, *SHAPE)), train=True)  # as one, before
+    found = [
+        (net.layers[3].forward(X, train=True), net.layers[3].backward(dY)) for net in (plain, fused)
+    ]
+    assert (found[0][0] < 0).any()
+    for one, two in zip(*found, strict=True):
+        np.testing.assert_allclose(two, one, atol=1e-12)
+
+
+def test_fused_shapes_that_do_not_fit():
+    pytest.importorskip("numba")
+    make = Builder(make_device("compiled"))
+    branch = [make.conv("conv", 3, 2, 3), BatchNorm(3, name="bn")]
+    net = Network([Residual(branch, name="block"), ReLU(name="relu")], device=make.device)
+    net.fuse()
+    with pytest.raises(
+        InputError, match=r"'block': the branch gives \(5, 6, 6, 3\), the shortcut \(5, 6, 6, 2\)"
+    ):
+        net.forward(np.ones((5, 6, 6, 2)), train=True)
+    with pytest.raises(RuntimeError, match="'block' without a training forward"):
+        net.units[0].backward(np.ones((5, 6, 6, 3)))
 
 
 def test_single_precision_stays_single(rng):

@@ -72,7 +72,8 @@ class Unpooled:
 
 
 class ConvBlock(BlockOps):
-    """Such a block; `ops` gives the memory and the threads."""
+    """Such a block; `ops` gives the memory and the threads. Without pooling, and with Batch
+    Normalization, it can add a shortcut's output before the ReLU."""
 
     def __init__(
         self,
@@ -83,11 +84,12 @@ class ConvBlock(BlockOps):
         pooling: Pooling | None,
     ):
         self.ops, self.stride, self.padding = ops, stride, padding
-        self.biased = True
+        self.biased, self.adds = True, pooling is None
         self.pooling = Unpooled(relu) if pooling is None else Pieces(pooling, relu)
 
-    def forward(self, X, W, b, scale, shift, eps: float, stored):
+    def forward(self, X, W, b, scale, shift, eps: float, stored, added=None):
         X, normalized, training = usable(X), scale is not None, stored is None
+        more = np.empty((0, W.shape[-1]), X.dtype) if added is None else added
         ops, way = self.ops, self._way(X.shape, W.shape, X.dtype, dX=False)
         shape = (len(X), way.OH, way.OW, way.J)
         Y = ops.result("Y", self.pooling.shape(shape), X.dtype)
@@ -100,8 +102,8 @@ class ConvBlock(BlockOps):
             if normalized:
                 rows = N.reshape(-1, way.J)
                 if isinstance(self.pooling, Unpooled):
-                    out = Y[a:e].reshape(-1, way.J)
-                    norm.affine_relu(rows, mean, scale / std, shift, self.pooling.relu, out)
+                    out, plus = Y[a:e].reshape(-1, way.J), more[a:e].reshape(-1, way.J)
+                    norm.affine_relu(rows, mean, scale / std, shift, plus, self.pooling.relu, out)
                     return
                 N = way.scratch("outputs" if training else "evaluated", worker, *N.shape)
                 norm.affine(rows, mean, scale / std, shift, N.reshape(-1, way.J))

@@ -90,7 +90,7 @@ class DenseBlock(BlockOps):
     def __init__(self, ops: CpuArithmetic, relu: bool):
         self.ops, self.relu = ops, relu
 
-    def forward(self, X, W, b, scale, shift, eps: float, stored):
+    def forward(self, X, W, b, scale, shift, eps: float, stored, added=None):
         ops, J, normalize = self.ops, W.shape[1], scale is not None
         N, Y = (ops.result(name, (len(X), J), X.dtype) for name in ("N", "Y"))
         mean, inverse = np.zeros(J, X.dtype), np.ones(J, X.dtype)

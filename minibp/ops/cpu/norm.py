@@ -84,15 +84,20 @@ def affine(X, mean, slope, shift, Y):
 
 
 @kernel
-def affine_relu(X, mean, slope, shift, relu, Y):
-    """The same, with the rectifier after it if `relu`; NaN goes through."""
+def affine_relu(X, mean, slope, shift, added, relu, Y):
+    """The same, + added (M, C) unless that is empty, with the rectifier after it if `relu`; NaN
+    goes through."""
     L = _run_length(X.shape[1])
     mean, slope, shift = _repeat(mean, L), _repeat(slope, L), _repeat(shift, L)
-    X, Y, zero = X.reshape(-1), Y.reshape(-1), Y.dtype.type(0)
+    X, Y, added, zero = X.reshape(-1), Y.reshape(-1), added.reshape(-1), Y.dtype.type(0)
     for start in range(0, X.size, L):
         x, y = X[start : start + L], Y[start : start + L]
         for i in range(x.size):
             y[i] = (x[i] - mean[i]) * slope[i] + shift[i]
+        if added.size:
+            more = added[start : start + L]
+            for i in range(x.size):
+                y[i] += more[i]
         if relu:
             for i in range(x.size):
                 y[i] = zero if y[i] <= zero else y[i]

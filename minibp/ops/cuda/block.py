@@ -27,7 +27,7 @@ class CudaBlock(BlockOps):
         self.convolution, self.pooling = convolution, pooling
         self.kept: dict[str, Any] = {}  # from a training forward, for its backward
 
-    def forward(self, X, W, b, scale, shift, eps: float, stored):
+    def forward(self, X, W, b, scale, shift, eps: float, stored, added=None):
         ops, J, dtype = self.ops, W.shape[-1], W.dtype
         zero, one = ops.constant(0, J, dtype), ops.constant(1, J, dtype)
         columns, shape = X, (len(X), J)
