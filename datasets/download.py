@@ -5,7 +5,6 @@ import logging
 import shutil
 from pathlib import Path
 
-import pooch
 import requests
 from minibp_datasets.about import File
 from minibp_datasets.places import made
@@ -32,6 +31,8 @@ def fetch(file: File, folder: Path, *, quiet: bool = False) -> Path:
 
     Raises InputError, with what each mirror answered, if none gives the file.
     """
+    import pooch  # here: only who downloads needs it
+
     failures = []
     if not (folder / file.name).exists():
         made(folder)

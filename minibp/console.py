@@ -8,6 +8,11 @@ import warnings
 from collections.abc import Callable, Iterator
 from typing import Any, TextIO
 
+OUT_OF_MEMORY = (
+    "out of memory: what was finished is kept. Use a smaller --batch-size, a smaller network, or "
+    "fewer runs at a time (sweep.py --at-once or --workers)"
+)
+
 
 class Stream:
     """A text stream that goes silent once nobody reads it: what is computed matters more.
@@ -66,11 +71,20 @@ def run(main: Callable[[], int]) -> int:
     except OSError as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
+    except MemoryError as error:  # CuPy's is one, too
+        print(f"error: {OUT_OF_MEMORY} ({error})", file=sys.stderr)
+        return 1
     finally:
         for stream, wrapped in zip(kept, (sys.stdout, sys.stderr), strict=True):
             if stream is not None and wrapped.is_silent(stream):
                 _discard(stream)
         sys.stdout, sys.stderr = kept
+
+
+def tell(note: str) -> None:
+    """Print a note on stderr, unless it is empty."""
+    if note:
+        print(f"note: {note}", file=sys.stderr)
 
 
 def one_line(message: Warning | str, *_: object, **__: object) -> None:

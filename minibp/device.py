@@ -24,6 +24,7 @@ DTYPES = ("float32", "float64")  # float32 trains, float64 checks
 KERNELS = ("auto", "compiled", "plain")
 PLAIN = "--kernels plain"
 INSTALL = "pip install 'minibp[cuda12]' (CUDA 12) or 'minibp[cuda13]' (CUDA 13)"
+ELSE = " Or use --device cpu."
 
 
 class Device:
@@ -44,6 +45,7 @@ class Device:
         self.kernels, self.threads = kernels, threads or available_cores()
         self.xp: ModuleType = np
         self.transfers: Counter[str] = Counter()
+        self.note = ""  # why it was chosen, where another one was wished for
 
     def asarray(self, host: Any, dtype: str | None = None) -> Array:
         """Return a host array (or nested list) as an array of this device."""
@@ -131,7 +133,7 @@ class CudaDevice(Device):
             import cupy
         except ImportError:
             raise DeviceError(
-                f"device 'cuda' needs CuPy, which is not installed: {INSTALL}. Or use --device cpu."
+                f"device 'cuda' needs CuPy, which is not installed: {INSTALL}.{ELSE}"
             ) from None
         try:
             count = cupy.cuda.runtime.getDeviceCount()
@@ -142,8 +144,7 @@ class CudaDevice(Device):
         if count == 0:
             raise DeviceError(
                 f"device 'cuda': CuPy is installed, but finds no usable NVIDIA GPU{reason}. "
-                f"Check the driver with nvidia-smi, and that CuPy fits it: {INSTALL}. "
-                "Or use --device cpu."
+                f"Check the driver with nvidia-smi, and that CuPy fits it: {INSTALL}.{ELSE}"
             )
         self.xp = cupy
         self.stream = cupy.cuda.Stream(non_blocking=True)  # no other kind can be recorded
@@ -160,7 +161,9 @@ class CudaDevice(Device):
 
     def compile(self, source: str, **defines: str) -> Callable[[str], Callable]:
         options = [f"-D{name}={value}" for name, value in defines.items()]
-        # Without fused multiply-adds the numbers are those of the same source on a CPU.
+        # Without fused multiply-adds the numbers are those of the same source on a CPU, but for
+        # those too small to be normal (below 1.2e-38 in single precision): CuPy has NVRTC make
+        # them 0 (-ftz=true), and so BM takes no step where a CPU would see a sign.
         module = self.xp.RawModule(code=source, options=("-std=c++14", "--fmad=false", *options))
         return module.get_function
 
@@ -234,19 +237,23 @@ def get_device(name: str = "auto", kernels: str = "auto", threads: int | None = 
         raise unknown("kernels", kernels, KERNELS)
     if threads is not None and (not isinstance(threads, int) or threads < 1):
         raise InputError(f"threads {threads!r}: expected 1 or more.")
+    note = ""
     if name in ("cuda", "auto"):
         try:
             return CudaDevice("plain" if kernels == "plain" else "compiled")
-        except DeviceError:
+        except DeviceError as error:
             if name == "cuda":
                 raise
+            note = f"device 'auto' is the CPU: {str(error).removesuffix(ELSE)}"
     elif name != "cpu":
         raise unknown("device", name, ["cpu", "cuda", "auto"])
     if kernels == "auto":
         kernels = "compiled" if has_numba() else "plain"
     if kernels == "compiled" and not has_numba():
         raise DeviceError(f"kernels 'compiled' need Numba, {without_numba()}. Or use {PLAIN}.")
-    return Device(kernels, threads)
+    device = Device(kernels, threads)
+    device.note = note
+    return device
 
 
 def available_cores() -> int:

@@ -75,6 +75,7 @@ def build_parser() -> argparse.ArgumentParser:
     add("--json", type=Path, metavar="FILE", help="write everything that was measured")
     add("--data-dir", type=Path, help="folder with MNIST's files, for --whole-runs")
     add("--child", help=argparse.SUPPRESS)
+    add("--tiny", action="store_true", help=argparse.SUPPRESS)  # on an emulated GPU
     return parser
 
 
@@ -427,6 +428,8 @@ def main(argv: list[str] | None = None) -> int:
             raise InputError(f"batch size {args.batch_size}: expected 1 or more.")
         if args.against and not _has("torch"):
             raise InputError("--against torch needs PyTorch: pip install '.[torch]'")
+        if args.against and args.device == "cuda":
+            check_torch_sees_the_gpu()
     except InputError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
@@ -480,6 +483,19 @@ def on_cpu(args: argparse.Namespace, device: Device) -> dict:
         print("\nGrowth, BN and BM:")
         result["scaling"] = scaling(args)
     return result
+
+
+def check_torch_sees_the_gpu() -> None:
+    """Raise InputError for a PyTorch that was made without CUDA, or that finds no GPU."""
+    import torch
+
+    if not torch.cuda.is_available():
+        why = "was made without CUDA" if torch.version.cuda is None else "finds no usable GPU"
+        raise InputError(
+            f"--against torch: PyTorch {torch.__version__} {why}, so there is nothing to compare "
+            "with on a GPU. Install one that fits the driver (pytorch.org says which), or leave "
+            "--against out."
+        )
 
 
 def _has(module: str) -> bool:

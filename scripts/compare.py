@@ -106,6 +106,7 @@ def main(argv: list[str] | None = None) -> int:
             if place is not None:
                 check_place(place)
         device = get_device(args.device, args.kernels, args.threads)
+        console.tell(device.note)
         one, other = (load(run, args.weights, device) for run in args.runs)
         check_same_data(one, other)
         samples = test_set(one, args.data_dir, quiet=True)

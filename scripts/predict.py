@@ -220,6 +220,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.csv is not None:
             check_place(args.csv)
         device = get_device(args.device, args.kernels, args.threads)
+        console.tell(device.note)
         faults: list[str] = []
         trained, count, text = load(args.run, args.weights, device), Count(), io.StringIO()
         table = csv.writer(text, lineterminator="\n")

@@ -295,6 +295,7 @@ def main(argv: list[str] | None = None) -> int:
     worker = Worker(args.device, args.kernels, args.threads, args.keep_weights)
     try:
         device = get_device(args.device, args.kernels, args.threads) if not args.scheduler else None
+        console.tell(device.note if device else "")
         worker = dataclasses.replace(worker, device=device.name) if device else worker
         workers, at_once = who_works(args, worker.device)
         experiments = experiments_of(args)

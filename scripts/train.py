@@ -389,6 +389,7 @@ def main(argv: list[str] | None = None) -> int:
         if args.network is not None:
             get_network(args.network)
         device = get_device(args.device, args.kernels, args.threads)
+        console.tell(device.note)
         if args.kernels == "auto" and device.name == "cpu" and (why := without_numba()):
             print(f"note: training is slower without Numba, {why}", file=sys.stderr)
         condition_of(args)  # before the data, which may take a download

@@ -68,3 +68,20 @@ def test_the_streams_are_as_before(capsys, monkeypatch):
     assert console.run(lambda: print("hello") or 3) == 3
     assert (sys.stdout, sys.stderr) == (out, err)
     assert out.getvalue() == "hello\n"
+
+
+def test_out_of_memory_is_one_line(capsys):
+    def main():
+        raise MemoryError("Unable to allocate 3.00 TiB")
+
+    assert console.run(main) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: out of memory")
+    assert "3.00 TiB" in error
+    assert len(error.splitlines()) == 1
+
+
+def test_a_note_is_told_if_there_is_one(capsys):
+    console.tell("")
+    console.tell("the CPU is used")
+    assert capsys.readouterr().err == "note: the CPU is used\n"

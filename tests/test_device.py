@@ -23,7 +23,11 @@ def test_cuda_without_cupy_says_what_to_install(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", None)  # as if it were not installed
     with pytest.raises(DeviceError, match=r"pip install 'minibp\[cuda12\]'"):
         get_device("cuda")
-    assert get_device("auto").name == "cpu"
+    device = get_device("auto")
+    assert device.name == "cpu"
+    assert device.note.startswith("device 'auto' is the CPU: device 'cuda' needs CuPy")
+    assert "--device cpu" not in device.note
+    assert get_device("cpu").note == ""
 
 
 class CupyWithoutGPU:
@@ -43,7 +47,7 @@ def test_cuda_without_a_gpu_says_so(monkeypatch):
     monkeypatch.setitem(sys.modules, "cupy", CupyWithoutGPU)
     with pytest.raises(DeviceError, match=r"no usable NVIDIA GPU .*InsufficientDriver"):
         get_device("cuda")
-    assert get_device("auto").name == "cpu"
+    assert "InsufficientDriver" in get_device("auto").note
 
 
 def test_importing_minibp_imports_no_cupy():

@@ -17,6 +17,7 @@ from typing import Any
 
 from threadpoolctl import threadpool_limits
 
+from minibp.console import OUT_OF_MEMORY
 from minibp.device import Device, get_device
 from minibp.errors import DamagedFileError, InputError
 from minibp.experiments.experiment import Experiment
@@ -153,6 +154,8 @@ def work(job: Job, loader: Loader, worker: Worker, listener: Listener | None = N
         tidy(job, worker.keep_weights)
     except Exception as error:
         text = f"{type(error).__name__}: {error}"
+        if isinstance(error, MemoryError):
+            text = f"{OUT_OF_MEMORY} ({error})"
         with contextlib.suppress(OSError):  # such as a full disk, which may be the error itself
             job.place.mkdir(parents=True, exist_ok=True)
             note = {"error": text, "traceback": traceback.format_exc()}

@@ -22,19 +22,21 @@ from pathlib import Path
 import numpy as np
 from minibp_datasets import registry
 from tqdm import tqdm
+from workload import CLASSES, shape_of
 
 from minibp import console
 from minibp.device import DTYPES, Device, get_device
-from minibp.errors import InputError
+from minibp.errors import InputError, unknown
 from minibp.files import write_json
 from minibp.layers import MaxPool2D, ReLU
 from minibp.losses import softmax_cross_entropy
 from minibp.study.conditions import Condition
-from minibp.study.networks import NETWORKS, build_network, input_shape
+from minibp.study.networks import build_network
 from minibp.study.protocol import BASE_RATE
 from minibp.study.recipe import PaperRecipe
 from minibp.study.settings import Settings
 from minibp.training.run import Run, train_step
+from minibp.training.schedule import BatchSchedule
 
 # Each condition of the comparison with a rate factor at which it learns.
 CONDITIONS = {"SGD": 10.0, "BN+BM": 0.1, "frSF+BN+BM": 0.1, "RndF": 0.1}
@@ -51,9 +53,11 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--device", default="cpu", help="of training and steps: cpu or cuda")
     parser.add_argument("--seeds", type=int, default=5, help="how many (default: 5)")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write what was measured")
+    parser.add_argument(
+        "--batch-size", type=int, default=100, help="of gradients and steps (default: 100)"
+    )
     gradients = parser.add_argument_group("gradients")
-    gradients.add_argument("--networks", nargs="+", default=list(NETWORKS), metavar="NAME")
-    gradients.add_argument("--batch-size", type=int, default=100, help="(default: 100)")
+    gradients.add_argument("--networks", nargs="+", default=list(CLASSES), metavar="NAME")
     training = parser.add_argument_group("training")
     training.add_argument("--dataset", default="digits", help="(default: digits)")
     training.add_argument("--data-dir", type=Path)
@@ -71,12 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def decisions(net) -> list[np.ndarray]:
     """Return the decision of each ReLU and maximum in the last training forward."""
-    return [layer.kinks().copy() for layer in net.layers if isinstance(layer, ReLU | MaxPool2D)]
+    return [layer.kinks().copy() for _, layer in net.walk() if isinstance(layer, ReLU | MaxPool2D)]
 
 
 def decide(net, taken: list[np.ndarray]) -> None:
     """Have the next backward go by other decisions."""
-    layers = [layer for layer in net.layers if isinstance(layer, ReLU | MaxPool2D)]
+    layers = [layer for _, layer in net.walk() if isinstance(layer, ReLU | MaxPool2D)]
     for layer, decision in zip(layers, taken, strict=True):
         if isinstance(layer, ReLU):
             N = layer.cache["N"]
@@ -95,11 +99,12 @@ def gradients(net, labels, N) -> list[np.ndarray]:
 def compare_gradients(name: str, head: str, seed: int, size: int) -> dict:
     """Return errors of dW (relative to its largest element, the worst layer's), and flips."""
     rng = np.random.default_rng(seed)
-    X, labels = rng.normal(size=(size, *input_shape(name))), rng.integers(0, 10, size)
+    X, labels = rng.normal(size=(size, *shape_of(name))), rng.integers(0, 10, size)
     condition, passes = Condition.parse(head), {}
     for kernels, dtype in (("plain", "float64"), ("plain", "float32"), ("compiled", "float32")):
         device = get_device("cpu", kernels)
-        net = build_network(name, 10, condition, device, seed, dtype, Settings(init="he"))
+        given = (name, 10, condition, device, seed, dtype, Settings(init="he"))
+        net = build_network(*given, shape=shape_of(name), trace=True)
         N = net.forward(X.astype(dtype), train=True)
         taken = decisions(net)
         passes[kernels, dtype] = (taken, gradients(net, labels, N))
@@ -127,9 +132,10 @@ def print_gradients(args: argparse.Namespace) -> list[dict]:
         "compiled, decisions of double"
     )
     for name in args.networks:
-        if name not in NETWORKS:
-            input_shape(name)  # raises
-        for head in ("SGD", "BN", "frSF+BN"):
+        if name not in CLASSES:
+            raise unknown("network", name, CLASSES)
+        # Twenty layers without BN explode.
+        for head in ("BN", "frSF+BN") if "resnet" in name else ("SGD", "BN", "frSF+BN"):
             for seed in range(args.seeds):
                 row = compare_gradients(name, head, seed, args.batch_size)
                 rows.append(row)
@@ -182,10 +188,12 @@ def print_steps(args: argparse.Namespace) -> list[dict]:
     for name, device in tiers(args).items():
         condition = Condition.parse(args.condition)
         given = {"condition": condition, "rate": BASE_RATE * 0.1, "epochs": 1, "dtype": args.dtype}
+        given["batches"] = BatchSchedule(args.batch_size)
         run, losses[name] = Run(PaperRecipe(model=data.network, **given), data, device), []
         epochs = itertools.count(1)
         while len(losses[name]) < args.steps:
-            for X, labels in run.feeds["train"].batches(*run.batches_of("shuffle", next(epochs))):
+            batches = run.feeds["train"].batches(*run.batches_of("shuffle", next(epochs)))
+            for X, labels in itertools.islice(batches, args.steps - len(losses[name])):
                 E = train_step(run.network, run.optimizer, X, labels)
                 losses[name].append(float(device.to_host(E)))
     (first, a), (second, b) = losses.items()

@@ -3,6 +3,7 @@
 import json
 import sys
 import time
+from types import SimpleNamespace
 
 import benchmark
 import pytest
@@ -10,6 +11,7 @@ from cpp_device import COMPILER, CppDevice
 from dev import benchmark_gpu
 
 from minibp import Condition
+from minibp.errors import InputError
 
 
 @pytest.fixture
@@ -142,3 +144,17 @@ def test_what_a_step_on_a_gpu_moves_by_hand(on_stand_in):
 def test_bad_input(capsys, flags, message):
     assert benchmark.main(flags) == 2
     assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("cuda", "words"), [(None, "was made without CUDA"), ("12.9", "finds no usable GPU")]
+)
+def test_a_pytorch_that_has_no_gpu(cuda, words, monkeypatch):
+    torch = SimpleNamespace(
+        __version__="2.13.0+cpu",
+        version=SimpleNamespace(cuda=cuda),
+        cuda=SimpleNamespace(is_available=lambda: False),
+    )
+    monkeypatch.setitem(sys.modules, "torch", torch)
+    with pytest.raises(InputError, match=words):
+        benchmark.check_torch_sees_the_gpu()

@@ -20,6 +20,7 @@ from minibp.ops.cuda.blas import Blas
 from minibp.ops.window import Padding, Pair, output_size
 
 THREADS = 256  # of a block
+CHUNK = 32  # rows, or chunks of them, that one thread adds up: more threads would wait for memory
 MOST = 1 << 30  # elements of an array: indices are of 32 bits
 REAL = {"float32": "float", "float64": "double"}
 
@@ -186,8 +187,13 @@ class CudaArithmetic(Ops):
         """Return μ and s = √(σ² + ε) of each feature."""
         sums, chunks, rows = self._sums("chunk_moments", 2, X)
         mean, std = (self.xp.empty(X.shape[-1], X.dtype) for _ in range(2))
-        sizes = (rows, std.size, chunks)
-        self.launch("moments", X.dtype, std.size, sums, mean, std, *sizes, float(eps))
+        C, groups = std.size, _groups(chunks)
+        if groups < chunks:
+            parts, sums = sums, self.xp.empty((2, groups, C), X.dtype)
+            sizes = (rows, C, chunks, groups)
+            self.launch("group_moments", X.dtype, groups * C, parts, sums, *sizes)
+        sizes = (rows, C, chunks, groups)
+        self.launch("moments", X.dtype, C, sums, mean, std, *sizes, float(eps))
         return mean, std
 
     def gradient_sums(
@@ -248,20 +254,30 @@ class CudaArithmetic(Ops):
         arrays = tuple(map(self.dense, arrays))
         C = arrays[0].shape[-1]
         rows = arrays[0].size // C
-        chunks = max(1, math.isqrt(rows))  # as many as there are rows in each
+        chunks = -(-rows // CHUNK)
         sums = self.xp.empty((parts, chunks, C), arrays[0].dtype)
         self.launch(kernel, sums.dtype, chunks * C, *arrays, *options, sums, rows, C, chunks)
         return sums, chunks, rows
 
     def _total(self, sums: Array, chunks: int, rows: int) -> Array:
         parts, _, C = sums.shape
+        groups = _groups(chunks)
+        if groups < chunks:
+            each, sums = sums, self.xp.empty((parts, groups, C), sums.dtype)
+            self.launch("group_sums", sums.dtype, sums.size, each, sums, parts, C, chunks, groups)
         out = self.xp.empty((parts, C), sums.dtype)
-        self.launch("total", out.dtype, out.size, sums, out, parts, C, chunks, 1.0)
+        self.launch("total", out.dtype, out.size, sums, out, parts, C, groups, 1.0)
         return out
 
     def dense(self, array: Array) -> Array:
         """Return the array, or a copy in one piece."""
         return array if array.flags.c_contiguous else self.xp.ascontiguousarray(array)
+
+
+def _groups(chunks: int) -> int:
+    """Return how many groups the chunks of a sum are put into: as many as chunks if those are few,
+    else as many as there are chunks in each."""
+    return chunks if chunks <= CHUNK else math.isqrt(chunks)
 
 
 def _check(given: tuple[int, ...], expected: tuple[int, ...]) -> None:

@@ -53,7 +53,7 @@ class CudaOps(CudaArithmetic):
             M, S = (w if array is None else array for array in (formula.M, formula.S))
             self.launch(
                 "update_and_refresh",
-                *(w.dtype, -(-w.size // 8)),  # a thread for eight elements: one block of Philox
+                *(w.dtype, w.size),
                 *(update.setting, self.dense(update.g), w, update.memory),
                 *(float(update.m), float(update.d), self.rate.array, float(update.multiplier)),
                 *(formula.kind, M, S, float(formula.c), feedback.V, float(formula.p)),

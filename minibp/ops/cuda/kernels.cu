@@ -312,7 +312,7 @@ extern "C" __global__ void add(const REAL* A, const REAL* B, REAL* C, whole n) {
     EACH(i, n) C[i] = A[i] + B[i];
 }
 
-// ---- Sums over the batch and all positions: first of chunks of rows, then of the chunks ---------
+// ---- Sums over the batch and all positions: of chunks of rows, of groups of chunks, of the groups
 
 __device__ whole first_row(whole chunk, whole rows, whole chunks) {
     return (whole)((long long)rows * chunk / chunks);
@@ -324,6 +324,19 @@ extern "C" __global__ void chunk_sums(const REAL* X, REAL* sums, whole rows, who
         REAL sum = 0;
         UNROLLED for (whole r = first_row(chunk, rows, chunks); r < end; r++) sum += X[r * C + c];
         sums[i] = sum;
+    }
+}
+
+// Each part of the sums (parts, chunks, C) comes to one of (parts, groups, C).
+extern "C" __global__ void group_sums(const REAL* sums, REAL* out, whole parts, whole C,
+                                      whole chunks, whole groups) {
+    EACH(i, parts * groups * C) {
+        const whole c = i % C, group = i / C % groups, part = i / C / groups;
+        const whole end = first_row(group + 1, chunks, groups);
+        REAL sum = 0;
+        UNROLLED for (whole k = first_row(group, chunks, groups); k < end; k++)
+            sum += sums[(part * chunks + k) * C + c];
+        out[i] = sum;
     }
 }
 
@@ -357,22 +370,53 @@ extern "C" __global__ void chunk_moments(const REAL* X, REAL* sums, whole rows, 
     }
 }
 
-// The whole's μ and s = √(σ² + ε), from those of its chunks.
+// Feature c's mean of chunks begin … end − 1, and the sum of squares about that, from the chunks'.
+// Chunk k has the rows from bound(k) to bound(k + 1).
+template <typename Bound>
+__device__ REAL merged(const REAL* sums, const Bound& bound, whole begin, whole end, whole c,
+                       whole C, whole chunks, REAL* squares) {
+    REAL sum = 0, about = 0;
+    UNROLLED for (whole k = begin; k < end; k++)
+        sum += (REAL)(bound(k + 1) - bound(k)) * sums[k * C + c];
+    const REAL mean = sum / (REAL)(bound(end) - bound(begin));
+    UNROLLED for (whole k = begin; k < end; k++) {
+        const REAL off = sums[k * C + c] - mean;
+        about += sums[(chunks + k) * C + c] + (REAL)(bound(k + 1) - bound(k)) * off * off;
+    }
+    *squares = about;
+    return mean;
+}
+
+struct Chunks {
+    whole rows, chunks;
+    __device__ whole operator()(whole k) const { return first_row(k, rows, chunks); }
+};
+
+struct Groups {
+    Chunks chunk;
+    whole groups;
+    __device__ whole operator()(whole k) const { return chunk(first_row(k, chunk.chunks, groups)); }
+};
+
+// The same of groups of chunks: out (2, groups, C) of sums (2, chunks, C).
+extern "C" __global__ void group_moments(const REAL* sums, REAL* out, whole rows, whole C,
+                                         whole chunks, whole groups) {
+    const Chunks bound = {rows, chunks};
+    EACH(i, groups * C) {
+        const whole c = i % C, group = i / C;
+        const whole begin = first_row(group, chunks, groups);
+        const whole end = first_row(group + 1, chunks, groups);
+        out[i] = merged(sums, bound, begin, end, c, C, chunks, &out[groups * C + i]);
+    }
+}
+
+// The whole's μ and s = √(σ² + ε), from those of its groups.
 extern "C" __global__ void moments(const REAL* sums, REAL* mean, REAL* std, whole rows, whole C,
-                                   whole chunks, double eps) {
+                                   whole chunks, whole groups, double eps) {
+    const Groups bound = {{rows, chunks}, groups};
     EACH(c, C) {
-        REAL sum = 0, squares = 0;
-        UNROLLED for (whole k = 0; k < chunks; k++) {
-            const whole n = first_row(k + 1, rows, chunks) - first_row(k, rows, chunks);
-            sum += (REAL)n * sums[k * C + c];
-        }
-        const REAL centre = sum / (REAL)rows;
-        UNROLLED for (whole k = 0; k < chunks; k++) {
-            const whole n = first_row(k + 1, rows, chunks) - first_row(k, rows, chunks);
-            const REAL off = sums[k * C + c] - centre;
-            squares += sums[(chunks + k) * C + c] + (REAL)n * off * off;
-        }
-        mean[c] = centre;
+        REAL squares;
+        mean[c] = merged(sums, bound, 0, groups, c, C, groups, &squares);
         std[c] = sqrt(squares / (REAL)rows + (REAL)eps);
     }
 }
@@ -488,28 +532,23 @@ extern "C" __global__ void update_and_refresh(whole setting, const REAL* g, REAL
                                               whole n) {
     const REAL m = (REAL)m_, d = (REAL)d_, c = (REAL)c_;
     const REAL eta = setting < 0 ? 0 : (REAL)(*rate * multiplier);
-    EACH(block, (n + 7) / 8) {
-        unsigned long long words[4];
-        if (redraws) philox(block + 1, *step, key[0], key[1], words);
-        for (int place = 0; place < 8; place++) {
-            const whole i = 8 * block + place;
-            if (i >= n) break;
-            if (setting >= 0) {
-                REAL tau = m * memory[i] - (setting == 0 ? g[i] : sign_of(g[i])) - d * w[i];
-                memory[i] = setting == 2 ? sign_of(tau) : tau;
-                w[i] += eta * (setting >= 2 ? sign_of(tau) : tau);
-            }
-            if (redraws) {
-                M[i] = drawn(words, place);
-                if (kind == 3) {
-                    unsigned long long others[4];
-                    philox((n + i) / 8 + 1, *step, key[0], key[1], others);
-                    S[i] = drawn(others, (int)((n + i) % 8)) < (float)p ? -1 : 1;
-                }
-            }
-            if (kind == 1) V[i] = c * sign_of(w[i]);
-            if (kind == 2) V[i] = M[i] * sign_of(w[i]);
-            if (kind == 3) V[i] = M[i] * sign_of(w[i]) * S[i];
+    EACH(i, n) {  // neighbours in memory are neighbouring threads
+        if (setting >= 0) {
+            REAL tau = m * memory[i] - (setting == 0 ? g[i] : sign_of(g[i])) - d * w[i];
+            memory[i] = setting == 2 ? sign_of(tau) : tau;
+            w[i] += eta * (setting >= 2 ? sign_of(tau) : tau);
         }
+        if (redraws) {  // a block of Philox is of eight draws: computed by each of its threads
+            unsigned long long words[4];
+            philox(i / 8 + 1, *step, key[0], key[1], words);
+            M[i] = drawn(words, i % 8);
+            if (kind == 3) {
+                philox((n + i) / 8 + 1, *step, key[0], key[1], words);
+                S[i] = drawn(words, (n + i) % 8) < (float)p ? -1 : 1;
+            }
+        }
+        if (kind == 1) V[i] = c * sign_of(w[i]);
+        if (kind == 2) V[i] = M[i] * sign_of(w[i]);
+        if (kind == 3) V[i] = M[i] * sign_of(w[i]) * S[i];
     }
 }
