@@ -70,10 +70,10 @@ def install() -> ctypes.CDLL:
         getattr(driver, name).restype = ctypes.c_char_p
     driver.emu_array.argtypes = (ctypes.c_uint64, ctypes.c_size_t, ctypes.c_int)
     driver.emu_parameters.argtypes = (ctypes.c_uint64,)
+    _replace_cublas(driver)
     _replace_runtime(driver)
     import cupy
 
-    _replace_cublas(driver, cupy)
     cupy.RawModule = _checked_modules(cupy, driver)
     if os.environ.get("EMU_CHECK"):
         _hook(cupy, driver).__enter__()
@@ -107,18 +107,43 @@ def _replace_runtime(driver: ctypes.CDLL) -> None:
             driver.emu_patch(here, ctypes.cast(ours, ctypes.c_void_p))
 
 
-def _replace_cublas(driver: ctypes.CDLL, cupy: Any) -> None:
-    """Have cuBLAS's functions jump to the driver's, which multiply with NumPy's OpenBLAS."""
-    from cupy.cuda import cublas  # noqa: F401 (loads the library)
-
+def _replace_cublas(driver: ctypes.CDLL) -> None:
+    """Load a library in cuBLAS's place, with every function that CuPy is linked to. The products
+    jump to the driver's, which multiply with NumPy's OpenBLAS; the others say that they are not
+    there."""
+    extension = next(site().glob("cupy_backends/cuda/libs/cublas.*.so"))
+    wanted = [name for _, kind, name in _symbols(str(extension), "-D") if kind == "U"]
+    wanted = [name for name in wanted if name.startswith("cublas")]
+    version = wanted[0].split("@")[-1]  # libcublas.so.12, which is the file's name, too
+    names = {name.split("@")[0] for name in wanted}
+    played = {name for _, _, name in _symbols(str(cache() / "libcuda.so.1"), "-D")}
+    names |= {name[4:] for name in played if name.startswith("emu_cublas")}
+    _stub(version.replace("cublas", "cublasLt"), set())  # which CuPy loads before it
+    library = _stub(version, names)
+    for name in names:
+        ours = getattr(driver, f"emu_{name}", None)
+        if ours is not None:
+            real = ctypes.cast(getattr(library, name), ctypes.c_void_p)
+            driver.emu_patch(real, ctypes.cast(ours, ctypes.c_void_p))
     blas = ctypes.CDLL(str(next(site().glob("numpy.libs/libscipy_openblas64_*.so*"))))
     gemms = (getattr(blas, f"scipy_{kind}gemm_64_") for kind in "sd")
     driver.emu_blas(*(ctypes.cast(gemm, ctypes.c_void_p) for gemm in gemms))
-    library = ctypes.CDLL(f"libcublas.so.{cupy.cuda.runtime.runtimeGetVersion() // 1000}")
-    for _, _, name in _symbols(str(cache() / "libcuda.so.1"), "-D"):
-        if name.startswith("emu_cublas"):
-            real = ctypes.cast(getattr(library, name[4:]), ctypes.c_void_p)
-            driver.emu_patch(real, ctypes.cast(getattr(driver, name), ctypes.c_void_p))
+
+
+def _stub(soname: str, names: set[str]) -> ctypes.CDLL:
+    """Return a library of that name, loaded, whose functions say that they are not there."""
+    path = cache() / soname
+    if not path.exists():
+        lines = [f'int {name}() {{ return emu_unknown("{name}"); }}' for name in sorted(names)]
+        source, script = path.with_suffix(".c"), path.with_suffix(".map")
+        source.write_text("int emu_unknown(const char*);\n" + "\n".join(lines))
+        script.write_text(f"{soname} {{ global: *; }};")
+        made = path.with_suffix(f".{os.getpid()}")
+        flags = ["-O0", "-fPIC", "-shared", "-w", f"-Wl,-soname,{soname}"]
+        command = ["gcc", *flags, f"-Wl,--version-script,{script}", source, "-o", made]
+        subprocess.run(command, check=True)
+        os.replace(made, path)
+    return ctypes.CDLL(str(path), mode=ctypes.RTLD_GLOBAL)
 
 
 def _checked_modules(cupy: Any, driver: ctypes.CDLL) -> Any:
