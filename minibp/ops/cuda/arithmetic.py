@@ -54,6 +54,7 @@ class CudaArithmetic(Ops):
         self.rate, self.step = DeviceScalar(device, "float64"), DeviceScalar(device, "int32")
         self.launches: Counter[str] = Counter()
         self._constants: dict[tuple, Array] = {}
+        self._windows: dict[tuple, Array] = {}
 
     def __reduce__(self) -> tuple:
         """A copy compiles anew, and begins with nothing kept."""
@@ -107,12 +108,12 @@ class CudaArithmetic(Ops):
         self, dN: Array, V: Array, shape: tuple[int, ...], stride: int, padding: Padding
     ) -> Array:
         namespace(dN, V)
-        sizes = geometry(shape, V.shape[:2], stride, padding)
-        _check(dN.shape, (shape[0], *sizes[-2:], V.shape[3]))
+        windows, size = self.windows(shape, V.shape[:2], stride, padding)
+        _check(dN.shape, (shape[0], *size, V.shape[3]))
         matrices = (dN.reshape(-1, dN.shape[3]), V.reshape(-1, V.shape[3]))
         columns = self.product(*matrices, transposed=(False, True))
         dX = self.xp.empty(shape, dN.dtype)
-        self.launch("col2im", dX.dtype, dX.size, columns, dX, *sizes)
+        self.launch("col2im", dX.dtype, dX.size, columns, dX, windows)
         return dX
 
     def relu(self, N: Array) -> Array:
@@ -140,30 +141,32 @@ class CudaArithmetic(Ops):
         return E.reshape(()), dN
 
     def max_pool(self, X: Array, window: Pair, stride: int, padding: Padding):
-        X, sizes = self.dense(X), geometry(X.shape, window, stride, padding)
-        shape = (len(X), *sizes[-2:], X.shape[3])
+        X, (windows, size) = self.dense(X), self.windows(X.shape, window, stride, padding)
+        shape = (len(X), *size, X.shape[3])
         Y, first = self.xp.empty(shape, X.dtype), self.xp.empty(shape, "int16")
-        self.launch("max_pool", X.dtype, Y.size, X, Y, first, *sizes)
+        self.launch("max_pool", X.dtype, Y.size, X, Y, first, windows)
         return Y, first
 
     def max_pool_dX(self, dY: Array, first: Array, shape, window: Pair, stride: int, padding):
         dX = self.xp.empty(shape, dY.dtype)
-        sizes = geometry(shape, window, stride, padding)
-        _check(dY.shape, (shape[0], *sizes[-2:], shape[3]))
-        self.launch("max_pool_dX", dX.dtype, dX.size, self.dense(dY), self.dense(first), dX, *sizes)
+        windows, size = self.windows(shape, window, stride, padding)
+        _check(dY.shape, (shape[0], *size, shape[3]))
+        self.launch(
+            "max_pool_dX", dX.dtype, dX.size, self.dense(dY), self.dense(first), dX, windows
+        )
         return dX
 
     def avg_pool(self, X: Array, window: Pair, stride: int, padding: Padding) -> Array:
-        X, sizes = self.dense(X), geometry(X.shape, window, stride, padding)
-        Y = self.xp.empty((len(X), *sizes[-2:], X.shape[3]), X.dtype)
-        self.launch("avg_pool", X.dtype, Y.size, X, Y, *sizes)
+        X, (windows, size) = self.dense(X), self.windows(X.shape, window, stride, padding)
+        Y = self.xp.empty((len(X), *size, X.shape[3]), X.dtype)
+        self.launch("avg_pool", X.dtype, Y.size, X, Y, windows)
         return Y
 
     def avg_pool_dX(self, dY: Array, shape, window: Pair, stride: int, padding: Padding) -> Array:
         dX = self.xp.empty(shape, dY.dtype)
-        sizes = geometry(shape, window, stride, padding)
-        _check(dY.shape, (shape[0], *sizes[-2:], shape[3]))
-        self.launch("avg_pool_dX", dX.dtype, dX.size, self.dense(dY), dX, *sizes)
+        windows, size = self.windows(shape, window, stride, padding)
+        _check(dY.shape, (shape[0], *size, shape[3]))
+        self.launch("avg_pool_dX", dX.dtype, dX.size, self.dense(dY), dX, windows)
         return dX
 
     def feature_sum(self, X: Array) -> Array:
@@ -232,11 +235,24 @@ class CudaArithmetic(Ops):
 
     def columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):
         """Return the columns (B·OH·OW, kh·kw·C) of X (B, H, W, C), and (OH, OW)."""
-        X, sizes = self.dense(X), geometry(X.shape, kernel, stride, padding)
-        OH, OW = sizes[-2:]
+        X, (windows, (OH, OW)) = self.dense(X), self.windows(X.shape, kernel, stride, padding)
         columns = self.xp.empty((len(X) * OH * OW, kernel[0] * kernel[1] * X.shape[3]), X.dtype)
-        self.launch("im2col", X.dtype, columns.size, X, columns, *sizes)
+        self.launch("im2col", X.dtype, columns.size, X, columns, windows)
         return columns, (OH, OW)
+
+    def windows(
+        self, shape: tuple[int, ...], window: Pair, stride: int, padding: Padding
+    ) -> tuple[Array, Pair]:
+        """Return what the kernels' Windows is read from, in the device's memory, and (OH, OW)."""
+        OH, OW = output_size(*shape[1:3], window, stride, padding)
+        given = (*shape, *window, stride, padding[0], padding[2], OH, OW)
+        if given not in self._windows:
+            (_, H, W, C), (kh, kw) = shape, window
+            numbers = [*given, kh * kw]
+            for by in (H, W, C, kw, OH, OW, kh * kw):
+                numbers += divider(by)
+            self._windows[given] = self.device.asarray(np.array(numbers, "uint32"))
+        return self._windows[given], (OH, OW)
 
     def biased(self, N: Array, b: Array) -> Array:
         """Add b to every row of N (…, J), in place; return it."""
@@ -286,7 +302,11 @@ def _check(given: tuple[int, ...], expected: tuple[int, ...]) -> None:
         raise ValueError(f"the error has shape {given}, expected {expected}.")
 
 
-def geometry(shape: tuple[int, ...], window: Pair, stride: int, padding: Padding):
-    """Return what every kernel of windows takes: B, H, W, C, kh, kw, stride, top, left, OH, OW."""
-    OH, OW = output_size(*shape[1:3], window, stride, padding)
-    return (*shape, *window, stride, padding[0], padding[2], OH, OW)
+def divider(by: int) -> tuple[int, int]:
+    """Return (magic, shift) with n // by = n · magic >> shift for each 0 ≤ n < 2³⁰.
+
+    magic is 2^shift / by, rounded up. By that n · magic / 2^shift is too large by less than
+    n / 2^shift ≤ 1 / by, so that no whole number is passed.
+    """
+    shift = 30 + (by - 1).bit_length()
+    return -(-(1 << shift) // by), shift

@@ -5,7 +5,7 @@ from typing import Any
 
 from minibp.device import Array
 from minibp.ops.contract import BlockOps, Gradients, Pooling
-from minibp.ops.cuda.arithmetic import CudaArithmetic, geometry
+from minibp.ops.cuda.arithmetic import CudaArithmetic
 from minibp.ops.window import Padding
 
 
@@ -84,14 +84,14 @@ class CudaBlock(BlockOps):
             Y = xp.empty(N.shape, N.dtype)
             ops.launch("bn_relu", N.dtype, N.size, *arguments, Y, N.size, N.shape[-1])
             return Y, None
-        kind, sizes = self.pooling[0], geometry(N.shape, *self.pooling[1:])
-        shape = (len(N), *sizes[-2:], N.shape[-1])
+        kind, (windows, size) = self.pooling[0], ops.windows(N.shape, *self.pooling[1:])
+        shape = (len(N), *size, N.shape[-1])
         Y, first = xp.empty(shape, N.dtype), None
         if kind == "max":
             first = xp.empty(shape, "int16")
-            ops.launch("bn_relu_max_pool", N.dtype, Y.size, *arguments, Y, first, *sizes)
+            ops.launch("bn_relu_max_pool", N.dtype, Y.size, *arguments, Y, first, windows)
         else:
-            ops.launch("bn_relu_avg_pool", N.dtype, Y.size, *arguments, Y, *sizes)
+            ops.launch("bn_relu_avg_pool", N.dtype, Y.size, *arguments, Y, windows)
         return Y, first
 
     def _up(self, dY: Array) -> Array:
@@ -104,9 +104,9 @@ class CudaBlock(BlockOps):
         if self.pooling is None:
             ops.launch("bn_relu_dZ", N.dtype, N.size, *arguments, N.size, N.shape[-1])
         elif self.pooling[0] == "max":
-            sizes = geometry(N.shape, *self.pooling[1:])
-            ops.launch("max_pool_dX", N.dtype, N.size, dY, self.kept["first"], dZ, *sizes)
+            windows, _ = ops.windows(N.shape, *self.pooling[1:])
+            ops.launch("max_pool_dX", N.dtype, N.size, dY, self.kept["first"], dZ, windows)
         else:
-            sizes = geometry(N.shape, *self.pooling[1:])
-            ops.launch("bn_relu_avg_pool_dZ", N.dtype, N.size, *arguments, *sizes)
+            windows, _ = ops.windows(N.shape, *self.pooling[1:])
+            ops.launch("bn_relu_avg_pool_dZ", N.dtype, N.size, *arguments, windows)
         return dZ

@@ -22,6 +22,46 @@ typedef int whole;  // divisions of 64-bit numbers take a GPU long
 
 __device__ REAL sign_of(REAL x) { return x > 0 ? 1 : x < 0 ? -1 : x; }  // NaN stays NaN
 
+// A division of numbers below 2^30 by one that is known before, as a product: a GPU divides in about
+// twenty instructions.
+struct Divider {
+    unsigned int magic;
+    whole shift;
+    __device__ whole of(whole n) const {
+        return (whole)((unsigned long long)n * magic >> shift);
+    }
+};
+
+// Images (B, H, W, C) and the windows on them, (OH, OW) positions; in the device's memory.
+struct Windows {
+    whole B, H, W, C, kh, kw, stride, top, left, OH, OW, cells;
+    Divider by_H, by_W, by_C, by_kw, by_OH, by_OW, by_cells;
+};
+
+// Take the last index off an element's number: *n becomes the number among the others.
+__device__ whole split(whole* n, whole size, Divider by) {
+    const whole others = by.of(*n), last = *n - others * size;
+    *n = others;
+    return last;
+}
+
+// Where an element of the images is, or one of (B, OH, OW, C).
+struct Place {
+    whole b, y, x, c;
+};
+__device__ Place pixel(const Windows* g, whole i) {
+    Place at;
+    at.c = split(&i, g->C, g->by_C), at.x = split(&i, g->W, g->by_W);
+    at.y = split(&i, g->H, g->by_H), at.b = i;
+    return at;
+}
+__device__ Place position(const Windows* g, whole i) {
+    Place at;
+    at.c = split(&i, g->C, g->by_C), at.x = split(&i, g->OW, g->by_OW);
+    at.y = split(&i, g->OH, g->by_OH), at.b = i;
+    return at;
+}
+
 // The first and the last window, of `count`, that a row (or column) of the padded image is in.
 __device__ whole first_window(whole row, whole k, whole stride) {
     return row < k ? 0 : (row - k) / stride + 1;
@@ -103,31 +143,39 @@ extern "C" __global__ void tick(REAL* total, const REAL* loss, whole B, whole* s
 
 // ---- Images to columns, and back ----------------------------------------------------------------
 
-extern "C" __global__ void im2col(const REAL* X, REAL* columns, whole B, whole H, whole W, whole C,
-                                  whole kh, whole kw, whole stride, whole top, whole left,
-                                  whole OH, whole OW) {
-    EACH(i, B * OH * OW * kh * kw * C) {
-        whole k = i % C, cell = i / C % (kh * kw), place = i / C / (kh * kw);
-        whole row = place / OW % OH * stride - top + cell / kw;
-        whole column = place % OW * stride - left + cell % kw;
-        bool inside = row >= 0 && row < H && column >= 0 && column < W;
-        columns[i] = inside ? X[((place / OW / OH * H + row) * W + column) * C + k] : 0;
+extern "C" __global__ void im2col(const REAL* X, REAL* columns, const Windows* g) {
+    EACH(i, g->B * g->OH * g->OW * g->cells * g->C) {
+        whole n = i;
+        const whole c = split(&n, g->C, g->by_C), cell = split(&n, g->cells, g->by_cells);
+        const whole ox = split(&n, g->OW, g->by_OW), oy = split(&n, g->OH, g->by_OH);
+        const whole down = g->by_kw.of(cell), y = oy * g->stride - g->top + down;
+        const whole x = ox * g->stride - g->left + cell - down * g->kw;
+        const bool inside = y >= 0 && y < g->H && x >= 0 && x < g->W;
+        columns[i] = inside ? X[((n * g->H + y) * g->W + x) * g->C + c] : 0;
     }
 }
 
+// The windows that a pixel is in.
+struct Over {
+    whole y, x, oy0, oy1, ox0, ox1;
+};
+__device__ Over windows_over(const Windows* g, Place at) {
+    const whole y = at.y + g->top, x = at.x + g->left;
+    return {y, x, first_window(y, g->kh, g->stride), last_window(y, g->stride, g->OH),
+            first_window(x, g->kw, g->stride), last_window(x, g->stride, g->OW)};
+}
+
 // The element of the image gathers all its copies.
-extern "C" __global__ void col2im(const REAL* columns, REAL* X, whole B, whole H, whole W, whole C,
-                                  whole kh, whole kw, whole stride, whole top, whole left,
-                                  whole OH, whole OW) {
-    EACH(i, B * H * W * C) {
-        const whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
-        const whole oy0 = first_window(y, kh, stride), ox0 = first_window(x, kw, stride);
-        const whole oy1 = last_window(y, stride, OH), ox1 = last_window(x, stride, OW);
+extern "C" __global__ void col2im(const REAL* columns, REAL* X, const Windows* g) {
+    EACH(i, g->B * g->H * g->W * g->C) {
+        const Place at = pixel(g, i);
+        const Over over = windows_over(g, at);
         REAL sum = 0;
-        for (whole oy = oy1; oy >= oy0; oy--)
-            for (whole ox = ox1; ox >= ox0; ox--) {
-                const whole cell = (y - oy * stride) * kw + x - ox * stride;
-                sum += columns[(((b * OH + oy) * OW + ox) * kh * kw + cell) * C + k];
+        for (whole oy = over.oy1; oy >= over.oy0; oy--)
+            for (whole ox = over.ox1; ox >= over.ox0; ox--) {
+                const whole cell = (over.y - oy * g->stride) * g->kw + over.x - ox * g->stride;
+                const whole place = (at.b * g->OH + oy) * g->OW + ox;
+                sum += columns[(place * g->cells + cell) * g->C + at.c];
             }
         X[i] = sum;
     }
@@ -171,127 +219,111 @@ extern "C" __global__ void bn_relu_dZ(const REAL* N, const REAL* mean, const REA
 // `first` is the first maximum's place in the window; −1 where a ReLU lets no error through.
 template <typename Before>
 __device__ void max_pooled(const REAL* X, const Before& before, bool relu, REAL* Y, short* first,
-                           whole B, whole H, whole W, whole C, whole kh, whole kw, whole stride,
-                           whole top, whole left, whole OH, whole OW) {
-    EACH(i, B * OH * OW * C) {
-        const whole k = i % C, ox = i / C % OW, oy = i / C / OW % OH, b = i / C / OW / OH;
+                           const Windows* g) {
+    EACH(i, g->B * g->OH * g->OW * g->C) {
+        const Place at = position(g, i);
         REAL most = 0;
-        short where = 0;
-        for (whole cell = 0; cell < kh * kw; cell++) {
-            const whole row = oy * stride - top + cell / kw, column = ox * stride - left + cell % kw;
-            const bool inside = row >= 0 && row < H && column >= 0 && column < W;
-            const REAL x = inside ? before.of(X[((b * H + row) * W + column) * C + k], k) : LEAST;
-            if (cell == 0 || x > most || x != x) {  // NaN wins over any number
-                if (cell && x > most) where = (short)cell;
-                most = cell && most != most ? most : x;
+        short where = 0, cell = 0;
+        for (whole down = 0; down < g->kh; down++)
+            for (whole right = 0; right < g->kw; right++, cell++) {
+                const whole y = at.y * g->stride - g->top + down;
+                const whole x = at.x * g->stride - g->left + right;
+                const bool inside = y >= 0 && y < g->H && x >= 0 && x < g->W;
+                const REAL n = inside ? X[((at.b * g->H + y) * g->W + x) * g->C + at.c] : 0;
+                const REAL value = inside ? before.of(n, at.c) : LEAST;
+                if (cell == 0 || value > most || value != value) {  // NaN wins over any number
+                    if (cell && value > most) where = cell;
+                    most = cell && most != most ? most : value;
+                }
             }
-        }
         Y[i] = most;
         first[i] = relu && !(most > 0) ? -1 : where;
     }
 }
 
-extern "C" __global__ void max_pool(const REAL* X, REAL* Y, short* first, whole B, whole H, whole W,
-                                    whole C, whole kh, whole kw, whole stride, whole top,
-                                    whole left, whole OH, whole OW) {
-    max_pooled(X, Nothing(), false, Y, first, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+extern "C" __global__ void max_pool(const REAL* X, REAL* Y, short* first, const Windows* g) {
+    max_pooled(X, Nothing(), false, Y, first, g);
 }
 
 extern "C" __global__ void bn_relu_max_pool(const REAL* N, const REAL* mean, const REAL* std,
                                          const REAL* scale, const REAL* shift, whole relu, REAL* Y,
-                                         short* first, whole B, whole H, whole W, whole C, whole kh,
-                                         whole kw, whole stride, whole top, whole left, whole OH,
-                                         whole OW) {
+                                         short* first, const Windows* g) {
     const BnRelu bn_relu = {mean, std, scale, shift, relu};
-    max_pooled(N, bn_relu, relu, Y, first, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+    max_pooled(N, bn_relu, relu, Y, first, g);
 }
 
 // Each dY goes whole to the first maximum of its window.
-extern "C" __global__ void max_pool_dX(const REAL* dY, const short* first, REAL* dX, whole B,
-                                       whole H, whole W, whole C, whole kh, whole kw, whole stride,
-                                       whole top, whole left, whole OH, whole OW) {
-    EACH(i, B * H * W * C) {
-        const whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
-        const whole oy0 = first_window(y, kh, stride), ox0 = first_window(x, kw, stride);
-        const whole oy1 = last_window(y, stride, OH), ox1 = last_window(x, stride, OW);
+extern "C" __global__ void max_pool_dX(const REAL* dY, const short* first, REAL* dX,
+                                       const Windows* g) {
+    EACH(i, g->B * g->H * g->W * g->C) {
+        const Place at = pixel(g, i);
+        const Over over = windows_over(g, at);
         REAL sum = 0;
-        for (whole oy = oy1; oy >= oy0; oy--)
-            for (whole ox = ox1; ox >= ox0; ox--) {
-                const whole o = ((b * OH + oy) * OW + ox) * C + k;
-                if (first[o] == (y - oy * stride) * kw + x - ox * stride) sum += dY[o];
+        for (whole oy = over.oy1; oy >= over.oy0; oy--)
+            for (whole ox = over.ox1; ox >= over.ox0; ox--) {
+                const whole o = ((at.b * g->OH + oy) * g->OW + ox) * g->C + at.c;
+                const whole cell = (over.y - oy * g->stride) * g->kw + over.x - ox * g->stride;
+                if (first[o] == cell) sum += dY[o];
             }
         dX[i] = sum;
     }
 }
 
-__device__ REAL cells_inside(whole oy, whole ox, whole H, whole W, whole kh, whole kw, whole stride,
-                             whole top, whole left) {
-    const whole y = oy * stride - top, x = ox * stride - left;
-    const whole rows = (y + kh < H ? y + kh : H) - (y > 0 ? y : 0);
-    const whole columns = (x + kw < W ? x + kw : W) - (x > 0 ? x : 0);
+__device__ REAL cells_inside(const Windows* g, whole oy, whole ox) {
+    const whole y = oy * g->stride - g->top, x = ox * g->stride - g->left;
+    const whole rows = (y + g->kh < g->H ? y + g->kh : g->H) - (y > 0 ? y : 0);
+    const whole columns = (x + g->kw < g->W ? x + g->kw : g->W) - (x > 0 ? x : 0);
     return (REAL)(rows * columns);
 }
 
 template <typename Before>
-__device__ void avg_pooled(const REAL* X, const Before& before, REAL* Y, whole B, whole H, whole W,
-                           whole C, whole kh, whole kw, whole stride, whole top, whole left,
-                           whole OH, whole OW) {
-    EACH(i, B * OH * OW * C) {
-        const whole k = i % C, ox = i / C % OW, oy = i / C / OW % OH, b = i / C / OW / OH;
+__device__ void avg_pooled(const REAL* X, const Before& before, REAL* Y, const Windows* g) {
+    EACH(i, g->B * g->OH * g->OW * g->C) {
+        const Place at = position(g, i);
         REAL sum = 0;
-        for (whole cell = 0; cell < kh * kw; cell++) {
-            const whole row = oy * stride - top + cell / kw, column = ox * stride - left + cell % kw;
-            if (row >= 0 && row < H && column >= 0 && column < W)
-                sum += before.of(X[((b * H + row) * W + column) * C + k], k);
-        }
-        Y[i] = sum / cells_inside(oy, ox, H, W, kh, kw, stride, top, left);
+        for (whole down = 0; down < g->kh; down++)
+            for (whole right = 0; right < g->kw; right++) {
+                const whole y = at.y * g->stride - g->top + down;
+                const whole x = at.x * g->stride - g->left + right;
+                if (y >= 0 && y < g->H && x >= 0 && x < g->W)
+                    sum += before.of(X[((at.b * g->H + y) * g->W + x) * g->C + at.c], at.c);
+            }
+        Y[i] = sum / cells_inside(g, at.y, at.x);
     }
 }
 
-extern "C" __global__ void avg_pool(const REAL* X, REAL* Y, whole B, whole H, whole W, whole C,
-                                    whole kh, whole kw, whole stride, whole top, whole left,
-                                    whole OH, whole OW) {
-    avg_pooled(X, Nothing(), Y, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+extern "C" __global__ void avg_pool(const REAL* X, REAL* Y, const Windows* g) {
+    avg_pooled(X, Nothing(), Y, g);
 }
 
 extern "C" __global__ void bn_relu_avg_pool(const REAL* N, const REAL* mean, const REAL* std,
                                          const REAL* scale, const REAL* shift, whole relu, REAL* Y,
-                                         whole B, whole H, whole W, whole C, whole kh, whole kw,
-                                         whole stride, whole top, whole left, whole OH, whole OW) {
+                                         const Windows* g) {
     const BnRelu bn_relu = {mean, std, scale, shift, relu};
-    avg_pooled(N, bn_relu, Y, B, H, W, C, kh, kw, stride, top, left, OH, OW);
+    avg_pooled(N, bn_relu, Y, g);
 }
 
-__device__ REAL avg_pooled_dX(const REAL* dY, whole i, whole H, whole W, whole C, whole kh, whole kw,
-                              whole stride, whole top, whole left, whole OH, whole OW) {
-    const whole k = i % C, x = i / C % W + left, y = i / C / W % H + top, b = i / C / W / H;
-    const whole oy0 = first_window(y, kh, stride), ox0 = first_window(x, kw, stride);
-    const whole oy1 = last_window(y, stride, OH), ox1 = last_window(x, stride, OW);
+__device__ REAL avg_pooled_dX(const REAL* dY, Place at, const Windows* g) {
+    const Over over = windows_over(g, at);
     REAL sum = 0;
-    for (whole oy = oy1; oy >= oy0; oy--)
-        for (whole ox = ox1; ox >= ox0; ox--)
-            sum += dY[((b * OH + oy) * OW + ox) * C + k] /
-                   cells_inside(oy, ox, H, W, kh, kw, stride, top, left);
+    for (whole oy = over.oy1; oy >= over.oy0; oy--)
+        for (whole ox = over.ox1; ox >= over.ox0; ox--)
+            sum += dY[((at.b * g->OH + oy) * g->OW + ox) * g->C + at.c] / cells_inside(g, oy, ox);
     return sum;
 }
 
-extern "C" __global__ void avg_pool_dX(const REAL* dY, REAL* dX, whole B, whole H, whole W, whole C,
-                                       whole kh, whole kw, whole stride, whole top, whole left,
-                                       whole OH, whole OW) {
-    EACH(i, B * H * W * C)
-        dX[i] = avg_pooled_dX(dY, i, H, W, C, kh, kw, stride, top, left, OH, OW);
+extern "C" __global__ void avg_pool_dX(const REAL* dY, REAL* dX, const Windows* g) {
+    EACH(i, g->B * g->H * g->W * g->C) dX[i] = avg_pooled_dX(dY, pixel(g, i), g);
 }
 
 extern "C" __global__ void bn_relu_avg_pool_dZ(const REAL* N, const REAL* mean, const REAL* std,
                                             const REAL* scale, const REAL* shift, whole relu,
-                                            const REAL* dY, REAL* dZ, whole B, whole H, whole W,
-                                            whole C, whole kh, whole kw, whole stride, whole top,
-                                            whole left, whole OH, whole OW) {
+                                            const REAL* dY, REAL* dZ, const Windows* g) {
     const BnRelu bn_relu = {mean, std, scale, shift, relu};
-    EACH(i, B * H * W * C)
-        dZ[i] = bn_relu.passes(N[i], i % C)
-                    ? avg_pooled_dX(dY, i, H, W, C, kh, kw, stride, top, left, OH, OW)
-                    : 0;
+    EACH(i, g->B * g->H * g->W * g->C) {
+        const Place at = pixel(g, i);
+        dZ[i] = bn_relu.passes(N[i], at.c) ? avg_pooled_dX(dY, at, g) : 0;
+    }
 }
 
 // ---- Elementwise --------------------------------------------------------------------------------
