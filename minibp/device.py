@@ -9,6 +9,7 @@ import ctypes
 import importlib
 import os
 import sys
+import weakref
 from collections import Counter
 from collections.abc import Callable, Iterator
 from types import ModuleType
@@ -149,6 +150,7 @@ class CudaDevice(Device):
         self.xp = cupy
         self.stream = cupy.cuda.Stream(non_blocking=True)  # no other kind can be recorded
         self.libraries: dict[str, Any] = {}  # handles of NVIDIA's, see minibp/ops/cuda/blas.py
+        _BY_STREAM[self.stream.ptr] = self
 
     def __reduce__(self) -> tuple:
         return type(self), (self.kernels,)
@@ -305,6 +307,17 @@ def namespace(*arrays: Array) -> ModuleType:
     if found is None:
         raise DeviceError("no array was given.")
     return found
+
+
+_BY_STREAM: weakref.WeakValueDictionary[int, Device] = weakref.WeakValueDictionary()
+
+
+def at_work(array: Array) -> Device | None:
+    """Return the GPU whose stream a CuPy array's work goes to now, within its `working`; None for
+    other arrays, and outside of it."""
+    if type(array).__module__.partition(".")[0] != "cupy":
+        return None
+    return _BY_STREAM.get(sys.modules["cupy"].cuda.get_current_stream().ptr)
 
 
 def is_array(value: object) -> bool:

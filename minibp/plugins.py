@@ -10,6 +10,7 @@ from minibp import usercode
 from minibp.device import Array, namespace
 from minibp.errors import InputError, unknown
 from minibp.feedback.base import split_name
+from minibp.ops.matmul import matmul
 from minibp.ops.norm import norm
 from minibp.ops.sign import sign
 
@@ -101,11 +102,11 @@ class Muon(Plugin):
         G = g.reshape(-1, g.shape[-1])
         size = norm(G)
         X = G / (size + (size == 0))
-        a, b, c = NEWTON_SCHULZ
+        (a, b, c), tall = NEWTON_SCHULZ, X.shape[0] >= X.shape[1]
         for _ in range(self.steps):
-            A = X.T @ X if X.shape[0] >= X.shape[1] else X @ X.T
-            B = b * A + c * (A.T @ A)  # A is symmetric; of this form BLAS computes one half
-            X = a * X + (X @ B if X.shape[0] >= X.shape[1] else B @ X)
+            A = matmul(X.T, X) if tall else matmul(X, X.T)
+            B = b * A + c * matmul(A.T, A)  # A is symmetric; of this form BLAS computes one half
+            X = a * X + (matmul(X, B) if tall else matmul(B, X))
         return (max(1.0, G.shape[0] / G.shape[1]) ** 0.5 * X).reshape(g.shape)
 
     def direction_of_product(
@@ -117,13 +118,13 @@ class Muon(Plugin):
             return None
         xp, (a, b, c) = namespace(X, dN), NEWTON_SCHULZ
         x, d = X.astype("float64"), dN.astype("float64")
-        G, H = x @ x.T, d @ d.T
+        G, H = matmul(x, x.T), matmul(d, d.T)
         size = xp.sqrt(abs((G * H).sum()))  # ‖Xᵀ dN‖
         C = xp.eye(B, dtype="float64") / (size + (size == 0))
         for _ in range(self.steps):
-            P = C @ H @ C.T @ G  # with g = Xᵀ C dN, g (gᵀ g) is Xᵀ P C dN
-            C = a * C + (b * P + c * (P @ P)) @ C
-        return max(1.0, I / J) ** 0.5 * (X.T @ (C.astype(dN.dtype) @ dN))
+            P = matmul(matmul(matmul(C, H), C.T), G)  # with g = Xᵀ C dN, g (gᵀ g) is Xᵀ P C dN
+            C = a * C + matmul(b * P + c * matmul(P, P), C)
+        return max(1.0, I / J) ** 0.5 * matmul(X.T, matmul(C.astype(dN.dtype), dN))
 
 
 @plugin("Adam")

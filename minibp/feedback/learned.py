@@ -4,6 +4,7 @@ from minibp.device import Array
 from minibp.feedback.base import check_share, rule
 from minibp.feedback.paper import FixedRandom
 from minibp.feedback.synapses import Synapses
+from minibp.ops.matmul import matmul
 from minibp.rng import Draws
 
 
@@ -127,12 +128,12 @@ class ProductFeedback(FixedRandom):
         return {"B": rng.normal((J, J), J**-0.5), "R": rng.normal(shape, self.sigma)}
 
     def V(self, W: Array, B: Array, R: Array) -> Array:
-        return R @ B.T
+        return matmul(R, B.T)
 
     def after(self, here: Synapses) -> Array:
         B = here.drawn["B"]
         R = here.state.setdefault("R", here.drawn["R"].copy())
-        return here.move(R, here.dW @ B, "R") @ B.T
+        return matmul(here.move(R, matmul(here.dW, B), "R"), B.T)
 
     def energy(self, here: Synapses, V: Array) -> Array:
         B = here.drawn["B"]

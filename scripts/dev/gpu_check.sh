@@ -115,7 +115,7 @@ if [ "$emulated" ]; then
     MINIBP_TEST_GPU=1 EMU_CHECK=1 part faults-checked 600 "${on_gpu[@]}" -m pytest -m cuda tests/emulated_gpu
     MINIBP_TEST_GPU=1 EMU_LAZY=1 part faults-lazy 600 "${on_gpu[@]}" -m pytest -m cuda tests/emulated_gpu
     wanted tests && MINIBP_TEST_GPU=1 EMU_CHECK=1 EMU_STRICT=1 part kernels-checked 1200 \
-        "${on_gpu[@]}" -m pytest -m cuda tests/ops/cuda
+        "${on_gpu[@]}" -m pytest -m cuda tests/ops tests/layers tests/test_fused.py
 fi
 if wanted tests; then
     # By name: what these need is installed above, what others need (notebooks, browsers) may not be.

@@ -82,7 +82,7 @@ def step_of(network: str, head: str, batch: int) -> tuple[dict[str, list[float]]
     blas = run.network.ops.blas.product
 
     def product(A, B, C, transposed):
-        products.append((*C.shape, A.size // C.shape[0]))
+        products.append((*C.shape, A.size // C.shape[0], transposed))
         blas(A, B, C, transposed)
 
     with run.device.working():
@@ -117,10 +117,9 @@ def main() -> None:
             scaled = [n, *(scale * number for number in numbers[:5]), *numbers[5:]]
             seconds, limit = kernel_seconds(scaled)
             rows.append((seconds, f"{name} × {n:.0f}", sum(scaled[4:6]), scaled[3], limit))
-        for sizes in products:
-            # What is long is what goes by the batch: rows of N and dX, the sum of dW.
-            m, n, k = sizes
-            m, k = (times * m, k) if m >= k else (m, times * k)
+        for m, n, k, (turned, _) in products:
+            # The batch is in the rows of N and dX, and in the sums of dW.
+            m, k = (m, times * k) if turned else (times * m, k)
             seconds, size = product_seconds(m, n, k), 4.0 * (m * k + n * k + m * n)
             rows.append((seconds, f"product {m:.0f} × {n} × {k:.0f}", size, m * n * k, "product"))
         total = sum(row[0] for row in rows)
