@@ -1,5 +1,7 @@
 """The product of matrices in a rule's or an update's own text, on whatever device."""
 
+import numpy as np
+
 from minibp.device import Array, Device, at_work, namespace
 
 
@@ -16,10 +18,12 @@ def matmul(A: Array, B: Array) -> Array:
     namespace(A, B)
     device = at_work(A)
     fit = A.ndim >= 2 and B.ndim == 2 and A.dtype == B.dtype and A.shape[-1] == B.shape[0]
-    if device is None or not fit or A.dtype.kind != "f":
+    if not fit or A.dtype.kind != "f" or isinstance(A, np.ndarray):
         return A @ B
     if A.ndim > 2:
         return matmul(A.reshape(-1, A.shape[-1]), B).reshape(*A.shape[:-1], B.shape[1])
+    if device is None:
+        return A @ B
     from minibp.ops.cuda.blas import Blas  # here: only where there is one
 
     (A, turned), (B, turned_too) = _dense(A, device), _dense(B, device)
