@@ -120,7 +120,7 @@ fi
 if wanted tests; then
     # By name: what these need is installed above, what others need (notebooks, browsers) may not be.
     MINIBP_TEST_GPU=1 EMU_STRICT=1 part tests $((${emulated:+3000} + 180)) "${on_gpu[@]}" -m pytest -m cuda \
-        tests/ops tests/layers tests/feedback tests/training tests/study/test_zoo.py tests/test_*ed.py \
+        tests/ops tests/layers tests/feedback tests/training tests/study/test_zoo.py tests/test_fused.py \
         tests/test_network.py tests/test_copies.py tests/test_optim.py tests/test_rng.py tests/test_gradcheck.py tests/test_device.py
 fi
 wanted selfcheck && part selfcheck $((${emulated:+300} + 60)) "${on_gpu[@]}" -m minibp.selfcheck --device cuda
@@ -130,7 +130,7 @@ if wanted steps; then # in double precision: in single, rounding flips signs of 
         --dtype float64 "${steps[@]}" --dataset "$set_of" "${data[@]}"
 fi
 if wanted benchmark; then
-    rows=(--seconds 1) && [ "$emulated" ] && rows=(--seconds 0.01 --batch-size 2 --networks mnist lenet-mnist --tiny)
+    rows=(--seconds 1) && [ "$emulated" ] && rows=(--seconds 0.01 --batch-size 2 --networks mnist lenet-cifar --tiny)
     "${python[@]}" -c 'import sys, torch; sys.exit(not torch.cuda.is_available())' 2>/dev/null && rows+=(--against torch)
     part benchmark $((${emulated:+900} + 170)) "${on_gpu[@]}" scripts/benchmark.py --device cuda "${rows[@]}" \
         --json "$folder/benchmark.json"

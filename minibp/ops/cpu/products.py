@@ -21,23 +21,23 @@ TERMS = 128  # k's at a time, so that 16 columns of B stay in the first-level ca
 @kernel
 def add_products(A, B, C, fresh):
     """C[p] += A[p] B[p], or = if `fresh`: A (P, M, K), B (P, K, N), C (P, M, N), contiguous."""
-    P, M, K = A.shape
-    N = B.shape[2]
-    for p in range(P):
-        for k in range(0, K, TERMS):
-            n, first = min(TERMS, K - k), fresh and k == 0
-            _product(A, p * M * K + k, K, 1, B, (p * K + k) * N, C, p * M * N, M, N, n, first)
+    _add(A, A.shape[2], 1, B, C, fresh)
 
 
 @kernel
 def add_transposed_products(A, B, C, fresh):
     """C[p] += A[p]ᵀ B[p], or = if `fresh`: A (P, K, M)."""
-    P, K, M = A.shape
-    N = B.shape[2]
+    _add(A, 1, A.shape[2], B, C, fresh)
+
+
+@kernel
+def _add(A, row, step, B, C, fresh):
+    """Either: element (i, k) of A[p] is at i·row + k·step."""
+    K, (P, M, N) = B.shape[1], C.shape
     for p in range(P):
         for k in range(0, K, TERMS):
-            n, first = min(TERMS, K - k), fresh and k == 0
-            _product(A, (p * K + k) * M, 1, M, B, (p * K + k) * N, C, p * M * N, M, N, n, first)
+            n, at, first = min(TERMS, K - k), p * M * K + k * step, fresh and k == 0
+            _product(A, at, row, step, B, (p * K + k) * N, C, p * M * N, M, N, n, first)
 
 
 @intrinsic
