@@ -27,8 +27,6 @@ from minibp.training.data import Data
 from minibp.training.run import Run
 from minibp.training.schedule import BatchSchedule
 
-driver = sys.modules["emulator_driver"]
-
 # An H100 SXM: multiprocessors, clock, lanes, bytes a second of cache and memory, float32's peak.
 SMS, CLOCK, LANES, L2, DRAM, PEAK = 132, 1.755e9, 128, 5.5e12, 3.35e12, 67e12
 LEAST = 1.8e-6  # seconds of a kernel in a graph, with the step from the one before
@@ -66,6 +64,7 @@ def product_seconds(m: int, n: int, k: int) -> float:
 
 def step_of(network: str, head: str, batch: int) -> tuple[dict[str, list[float]], list[tuple]]:
     """Return the counts of each kernel of a step, and its products' sizes."""
+    driver = sys.modules["emulator_driver"]  # which emulator.py made
     rng, classes = np.random.default_rng(0), {"image119": 102, "timit": 80}.get(network, 10)
     X = rng.integers(0, 256, (max(2 * batch, classes), *input_shape(network))).astype("uint8")
     y = np.arange(len(X)) % classes
