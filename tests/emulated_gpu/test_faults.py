@@ -140,6 +140,19 @@ def test_a_launch_that_is_too_large(cupy, run):
     assert "big: launch of" in found()
 
 
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_products_are_numpys(cupy, run, dtype):
+    """Of matrices, transposed or not, and of stacks of them."""
+    rng = np.random.default_rng(0)
+    A, B = rng.normal(size=(3, 4, 5)).astype(dtype), rng.normal(size=(5, 6)).astype(dtype)
+    pairs = [(A, B), (A.transpose(1, 0, 2), B), (A[0], B), (A[:, 0].T.copy().T, B)]
+    turned = [tuple(np.swapaxes(x, -1, -2) for x in pair[::-1]) for pair in pairs]
+    for left, right in pairs + turned:
+        ours = cupy.asarray(left) @ cupy.asarray(right)
+        np.testing.assert_allclose(cupy.asnumpy(ours), left @ right, rtol=1e-4, atol=1e-5)
+    assert found() == ""
+
+
 @lazy
 def test_a_missing_wait_shows(cupy, run):
     z = cupy.zeros(N, "float32")
