@@ -13,8 +13,10 @@ from minibp.layers import (
     MaxPool2D,
     ReLU,
     Residual,
+    Sequential,
     WeightedLayer,
 )
+from minibp.layers.base import Unit
 from minibp.layers.trace import Trace
 from minibp.ops.contract import BlockOps, Ops, Pooling
 from minibp.ops.window import output_size
@@ -22,16 +24,55 @@ from minibp.ops.window import output_size
 KINDS: dict[type, str] = {MaxPool2D: "max", AvgPool2D: "avg"}
 
 
-def fused_units(layers: list[Layer], ops: Ops) -> "list[Layer | Block | ResidualBlock]":
-    """Return the layers, with each conv → (BN) → (ReLU) → (pool) and each fully connected → (BN) →
-    (ReLU) made one Block, where the tier has one, and likewise a residual block and its ReLU.
+class Joining:
+    """Makes units of layers: each conv → (BN) → (ReLU) → (pool) and each fully connected → (BN) →
+    (ReLU) is one Block, where the tier has one, and likewise a residual block and its ReLU.
 
     On a CPU results are kept from step to step: an array that a layer returned, or a gradient, is
-    overwritten in the next step.
+    overwritten in the next step, and an error once the layers below have theirs.
     """
-    for layer in layers:
-        layer.ops = ops.kept()
-    units: list[Layer | Block | ResidualBlock] = []
+
+    def __init__(self, ops: Ops):
+        self.ops, self.above = ops, ops.kept()
+        self._units: dict[tuple[Layer, ...], list[Unit]] = {}  # a graph knows their arrays
+        self._kept: dict[Layer, Ops] = {}
+        self._inside: dict[object, Joining] = {}
+
+    def __call__(self, layers: list[Layer]) -> list[Unit]:
+        """Return the units: for the same layers the same as before."""
+        for layer in layers:
+            if layer not in self._kept:
+                self._kept[layer] = self.ops.kept(self.above)
+            layer.ops = self._kept[layer]
+        if tuple(layers) not in self._units:
+            self._units[tuple(layers)] = _units(layers)
+        return self._units[tuple(layers)]
+
+    def inside(self, layer: Layer, place: object = "") -> "Joining":
+        # A user's own may need the error that it was given after the layers inside have theirs.
+        key = place if type(layer) in (Sequential, Residual) else layer
+        if key not in self._inside:
+            self._inside[key] = Joining(self.ops)
+        return self._inside[key]
+
+
+class Apart:
+    """Leaves each layer a unit of its own, with a tier's own operations."""
+
+    def __init__(self, ops: Ops):
+        self.ops = ops
+
+    def __call__(self, layers: list[Layer]) -> list[Unit]:
+        for layer in layers:
+            layer.ops = self.ops
+        return list(layers)
+
+    def inside(self, layer: Layer, place: object = "") -> "Apart":
+        return self
+
+
+def _units(layers: list[Layer]) -> list[Unit]:
+    units: list[Unit] = []
     rest = list(layers)
     while rest:
         block = _residual_block(rest) or _block(rest)
@@ -212,7 +253,7 @@ class ResidualBlock:
         branch, shortcut, ops = self.residual.branch, self.residual.shortcut, self.relu.ops
         dX = branch.backward(dY, need_dX=need_dX)
         dX_shortcut = shortcut.backward(ops.relu_dN(self._Y, dY), need_dX=need_dX)
-        return self.residual.ops.add(dX, dX_shortcut) if need_dX else None
+        return self.residual.ops.add_dX(dX, dX_shortcut) if need_dX else None
 
     def traces(
         self, X: Array | None, Y: Array | None, dY: Array | None, dX: Array | None

@@ -9,7 +9,7 @@ from minibp import guard
 from minibp.device import Array, Device, get_device
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule, Synapses, check_attributes
-from minibp.fused import fused_units
+from minibp.fused import Apart, Joining
 from minibp.layers import BatchNorm, Layer, Residual, Sequential, WeightedLayer
 from minibp.layers.base import Unit
 from minibp.layers.trace import Trace
@@ -55,12 +55,12 @@ class Network:
         check_tree(layers)
         self.body = Sequential(layers, "network")
         self.fused = False
-        self._joined: dict[tuple[Layer, ...], list[Unit]] = {}  # what `fuse` made of which layers
         self.rule, self.loss = rule, loss
         self.streams = streams or Streams(seed=0)
         self.condition = condition
         self.device = device or get_device("cpu", kernels="plain")
         self.ops = ops_for(self.device, matmul)
+        self._joining = Joining(self.ops)
         for path, layer in self.walk():
             layer.path, layer.ops = path, self.ops
         self.weighted = [layer for _, layer in self.walk() if isinstance(layer, WeightedLayer)]
@@ -153,17 +153,13 @@ class Network:
         """Let a compiled tier run layers as one where it can; on the plain one it changes nothing.
 
         Faster, and with less memory. What the fused layers hand to each other is then None in a
-        trace, and on a CPU arrays of one step are overwritten in the next.
+        trace. On a CPU arrays of one step are overwritten in the next, and errors once the layers
+        below have theirs: a trace has none.
         """
         if self.fused or not self.ops.compiled:
             return
-        self.body.fuse(self._join)
+        self.body.fuse(self._joining)
         self.fused = True
-
-    def _join(self, layers: list[Layer]) -> list[Unit]:
-        units: list[Unit] = list(fused_units(layers, self.ops))
-        self._joined[tuple(layers)] = units
-        return units
 
     @contextlib.contextmanager
     def unfused(self) -> Iterator[None]:
@@ -171,17 +167,12 @@ class Network:
         if not self.fused:
             yield
             return
-        kept = {layer: layer.ops for _, layer in self.walk()}
-        for layer in kept:
-            layer.ops = self.ops
-        self.body.fuse(lambda layers: layers)
+        self.body.fuse(Apart(self.ops))
         self.fused = False
         try:
             yield
-        finally:  # the same blocks as before, where a graph knows their arrays
-            for layer, ops in kept.items():
-                layer.ops = ops
-            self.body.fuse(lambda layers: self._joined[tuple(layers)])
+        finally:
+            self.body.fuse(self._joining)
             self.fused = True
 
     def refresh_feedback(self, optimizer: Optimizer | None = None) -> None:

@@ -10,7 +10,17 @@ from minibp import Condition, Network, Settings, build_network, build_optimizer,
 from minibp.errors import InputError
 from minibp.feedback import FeedbackRule
 from minibp.fused import Block
-from minibp.layers import BatchNorm, Conv2D, Flatten, Linear, MaxPool2D, ReLU
+from minibp.layers import (
+    BatchNorm,
+    Conv2D,
+    Flatten,
+    Layer,
+    Linear,
+    MaxPool2D,
+    ReLU,
+    Residual,
+    Sequential,
+)
 from minibp.losses import softmax_cross_entropy
 from minibp.one_pass import update
 from minibp.ops.update import CONSTANT, Formula
@@ -184,9 +194,91 @@ def test_a_trace_says_none_for_what_is_not_there():
     assert rows["conv1"].Y is None
     assert rows["relu1"].X is rows["relu1"].dY is None
     assert rows["pool1"].Y is rows["conv2"].X
-    assert rows["pool1"].dY is rows["conv2"].dX is not None
+    assert rows["pool1"].dY is rows["conv2"].dX is None  # overwritten since
     assert rows["fc3"].grads is fused.weighted[2].grads
     assert rows["bn3"].dX is None
+
+
+class Parallel(Layer):
+    """The sum of two chains, as a user may write it."""
+
+    def __init__(self, one, two, name):
+        super().__init__(name)
+        self.one, self.two = Sequential(one, "one"), Sequential(two, "two")
+
+    def children(self):
+        return [self.one, self.two]
+
+    def forward(self, X, *, train):
+        return self.one.forward(X, train=train) + self.two.forward(X, train=train)
+
+    def backward(self, dY, *, need_dX=True):
+        dX = [chain.backward(dY, need_dX=need_dX) for chain in self.children()]
+        return dX[0] + dX[1] if need_dX else None
+
+
+class Skip(Sequential):
+    """A chain whose input is added to its output."""
+
+    def forward(self, X, *, train):
+        return X + super().forward(X, train=train)
+
+    def backward(self, dY, *, need_dX=True):
+        dX = super().backward(dY, need_dX=need_dX)
+        return dY + dX if need_dX else None
+
+
+def chain(rng, name, depth):
+    """Return layers of width 4, some of which return the error they are given, or hold others."""
+    layers = []
+    for k in range(rng.integers(1, 5)):
+        label = f"{name}{k}"
+        pick = rng.integers(6 if depth else 3)
+        if pick == 0:
+            layers.append(Linear(rng.normal(size=(4, 4)), rng.normal(size=4), name=label))
+        elif pick == 1:
+            layers.append(ReLU(name=label))
+        elif pick == 2:
+            layers.append(Flatten(name=label))
+        elif pick == 3:
+            cls = [Sequential, Skip][rng.integers(2)]
+            layers.append(cls(chain(rng, label, depth - 1), name=label))
+        else:
+            two = chain(rng, f"{label}a", depth - 1), chain(rng, f"{label}b", depth - 1)
+            layers.append((Residual if pick == 4 else Parallel)(*two, name=label))
+    return layers
+
+
+@pytest.mark.parametrize("seed", range(40))
+def test_errors_that_share_their_arrays_are_not_overwritten_too_early(seed):
+    """In any nesting."""
+
+    def net(kernels):
+        rng = np.random.default_rng(seed)
+        layers = [Linear(rng.normal(size=(4, 4)), name="first"), *chain(rng, "x", 3)]
+        return Network(layers, device=make_device(kernels))
+
+    plain, fused = net("plain"), net("compiled")
+    fused.fuse()
+    rng = np.random.default_rng(100 + seed)
+    for _ in range(2):
+        X, dN = rng.normal(size=(2, 3, 4))
+        for each in (plain, fused):
+            each.forward(X, train=True)
+            each.backward(dN)
+        pairs = zip(plain.weighted, fused.weighted, strict=True)
+        for a, b in pairs:
+            close(b.grads["W"], a.grads["W"])
+
+
+def test_a_deep_network_has_two_arrays_for_errors_and_four_in_its_blocks():
+    device = make_device("compiled")
+    net = build_network("resnet-20", 5, Condition.parse("BN"), device, shape=(32, 32, 3))
+    X = np.random.default_rng(0).normal(size=(B, 32, 32, 3)).astype("f")
+    train_step(net, build_optimizer(net, net.condition, 0.1), X, np.arange(B) % 5)
+    stores = {id(layer.ops.errors): layer.ops.errors for _, layer in net.walk()}
+    largest = B * 32 * 32 * 16
+    assert sum(store.size for store in stores.values()) <= 6 * largest
 
 
 def test_fusing_changes_nothing_in_the_plain_tier():

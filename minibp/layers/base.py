@@ -75,8 +75,8 @@ class Layer:
 
     def fuse(self, join: "Join") -> None:
         """Have the layers inside run as the units that `join` makes of layers in order."""
-        for layer in self.children():
-            layer.fuse(join)
+        for k, layer in enumerate(self.children()):
+            layer.fuse(join.inside(layer, k))
 
     def traces(
         self, X: Array | None, Y: Array | None, dY: Array | None, dX: Array | None
@@ -108,7 +108,17 @@ class Joined(Protocol):
 
 
 Unit = Layer | Joined  # what runs one after the other
-Join = Callable[[list[Layer]], Sequence[Unit]]
+
+
+class Join(Protocol):
+    """What makes units of a chain: of layers of which each is given what the one before gives."""
+
+    def __call__(self, layers: list[Layer]) -> Sequence[Unit]: ...
+
+    def inside(self, layer: Layer, place: object = "") -> "Join":
+        """Return the one for chains inside of a layer of this one. Two layers whose errors are
+        needed at one time have two places."""
+        ...
 
 
 class WeightedLayer(Layer):

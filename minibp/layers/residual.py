@@ -39,7 +39,7 @@ class Residual(Layer):
         self.recall("shape")
         dX = self.branch.backward(dY, need_dX=need_dX)
         dX_shortcut = self.shortcut.backward(dY, need_dX=need_dX)
-        return self.ops.add(dX, dX_shortcut) if need_dX else None
+        return self.ops.add_dX(dX, dX_shortcut) if need_dX else None
 
     def check_shapes(self, branch: tuple[int, ...], shortcut: tuple[int, ...]) -> None:
         """Raise InputError unless the shapes of both outputs are the same."""
@@ -51,8 +51,8 @@ class Residual(Layer):
             )
 
     def fuse(self, join: Join) -> None:
-        self.branch.fuse(join)
-        self.shortcut.fuse(join)
+        self.branch.fuse(join.inside(self.branch, "branch"))
+        self.shortcut.fuse(join.inside(self.shortcut, "shortcut"))
 
     def inner_traces(self) -> list[Trace]:
         return self.branch.inner_traces() + self.shortcut.inner_traces()

@@ -46,13 +46,16 @@ class Sequential(Layer):
         return dX if need_dX else None
 
     def fuse(self, join: Join) -> None:
-        super().fuse(join)
+        for layer in self.layers:
+            layer.fuse(join.inside(layer))
         self.units, self._passes = list(join(self.layers)), []
 
     def inner_traces(self) -> list[Trace]:
         if not self._passes:
             return super().inner_traces()
-        return [row for p in self._passes for row in p.unit.traces(p.X, p.Y, p.dY, p.dX)]
+        stay = all(layer.ops.errors_stay for layer in self.layers)
+        ends = [(p, p.dY if stay else None, p.dX if stay else None) for p in self._passes]
+        return [row for p, dY, dX in ends for row in p.unit.traces(p.X, p.Y, dY, dX)]
 
     @property
     def traced(self) -> bool:

@@ -20,6 +20,7 @@ from minibp.rng import Draws, Stream
 class Ops:
     """The operations on arrays of one device. Each result is a new array, but see `kept`."""
 
+    errors_stay = True  # False: those of a layer are overwritten once the one below has its own
     compiled = False  # True promises blocks, and `update`: a network can then be fused
     resident = False  # True promises `feed`: samples in the device's memory, and steps by replay
 
@@ -104,8 +105,12 @@ class Ops:
         raise NotImplementedError
 
     def add(self, A: Array, B: Array) -> Array:
-        """Return A + B, of one shape: what a skip connection does, forward and backward."""
+        """Return Y = A + B, of one shape: what a skip connection does."""
         raise NotImplementedError
+
+    def add_dX(self, dA: Array, dB: Array) -> Array:
+        """Return dX = dA + dB, the errors from two paths."""
+        return self.add(dA, dB)
 
     def normalize(self, X: Array, eps: float) -> tuple[Array, Array, Array]:
         """Return X̂ = (X − μ)/s, μ and s = √(σ² + ε) of each feature: X (B, …, C), μ, s (C,)."""
@@ -125,8 +130,12 @@ class Ops:
 
     # What a tier may do for a training: faster, with less memory
 
-    def kept(self) -> "Ops":
-        """Return the operations for one layer, whose results the next step may overwrite."""
+    def kept(self, above: "Ops | None" = None) -> "Ops":
+        """Return the operations for one layer, whose results the next step may overwrite, and whose
+        errors the layers below may.
+
+        above: another layer's of the same chain; the errors of both then share their arrays.
+        """
         return self
 
     def conv_block(

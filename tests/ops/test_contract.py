@@ -34,7 +34,8 @@ if has_numba():
     CONTRACTS |= {CompiledOps: Ops, ConvBlock: BlockOps, DenseBlock: BlockOps}
 
 # What a tier need not have: the defaults say so.
-OPTIONAL = {"kept", "conv_block", "dense_block", "draws", "working", "compiled", "resident"}
+OPTIONAL = {"add_dX", "kept", "errors_stay", "conv_block", "dense_block", "draws", "working"}
+OPTIONAL |= {"compiled", "resident"}
 PROMISED = {"compiled": {"conv_block", "dense_block", "update"}, "resident": {"feed"}}
 FOLDERS = [Path(minibp.__file__).parent, Path(minibp.__file__).parents[1] / "scripts"]
 

@@ -28,17 +28,29 @@ class CpuArithmetic(Ops):
 
     scratch   what is needed during an operation only
     results   where results are kept from step to step; None: each result is a new array
+    errors    likewise the errors, of several layers in turns
     """
 
-    def __init__(self, scratch: Workspace, results: Workspace | None = None):
-        self.scratch, self.results, self.team = scratch, results, scratch.team
-        self.turn = False
+    def __init__(
+        self, scratch: Workspace, results: Workspace | None = None, errors: Workspace | None = None
+    ):
+        self.scratch, self.results, self.errors = scratch, results, errors
+        self.team = scratch.team
 
     def result(self, name: str, shape: tuple[int, ...], dtype: object) -> Array:
         """Return the array for a result: new, or the one of the last step."""
         if self.results is None:
             return np.empty(shape, dtype)
         return self.results.array(name, shape, dtype)
+
+    def error(self, above: Array, shape: tuple[int, ...]) -> Array:
+        """Return the array for an error that is computed from the one above: of two, the other."""
+        if self.errors is None:
+            return np.empty(shape, above.dtype)
+        array = self.errors.array("one", shape, above.dtype)
+        if np.may_share_memory(array, above):
+            array = self.errors.array("other", shape, above.dtype)
+        return array
 
     # Convolution
 
@@ -85,7 +97,7 @@ class CpuArithmetic(Ops):
         way = self.convolution(shape, V.shape, stride, padding, dN.dtype, dX=True)
         dN, V = usable(dN), usable(V)
         self._check(dN.shape, (shape[0], way.OH, way.OW, way.J))
-        dX = self.result("dX", shape, dN.dtype)
+        dX = self.error(dN, shape)
         way.set_feedback(V)
 
         def share(worker: int, begin: int, end: int) -> None:
@@ -116,7 +128,7 @@ class CpuArithmetic(Ops):
         return dW
 
     def linear_dX(self, dN: Array, V: Array) -> Array:
-        dX = self.result("dX", (len(dN), len(V)), dN.dtype)
+        dX = self.error(dN, (len(dN), len(V)))
         self.spread(lambda _, a, e: np.matmul(dN, V[a:e].T, out=dX[:, a:e]), len(V), dN.size // 8)
         return dX
 
@@ -130,7 +142,7 @@ class CpuArithmetic(Ops):
 
     def relu_dN(self, N: Array, dY: Array) -> Array:
         self._check(dY.shape, N.shape)
-        dN = self.result("dN", N.shape, N.dtype)
+        dN = self.error(dY, N.shape)
         n, d, out = usable(N).reshape(-1), usable(dY).reshape(-1), dN.reshape(-1)
         self.spread(lambda _, a, e: elementwise.relu_dN(n[a:e], d[a:e], out[a:e]), N.size)
         return dN
@@ -140,9 +152,13 @@ class CpuArithmetic(Ops):
     tanh, tanh_dN = map(staticmethod, (plain.tanh, plain.tanh_dN))
 
     def add(self, A: Array, B: Array) -> Array:
+        return self._sum(A, B, self.result("Y", A.shape, A.dtype))
+
+    def add_dX(self, dA: Array, dB: Array) -> Array:
+        return self._sum(dA, dB, self.error(dB, dA.shape))
+
+    def _sum(self, A: Array, B: Array, C: Array) -> Array:
         self._check(B.shape, A.shape)
-        self.turn = not self.turn  # a layer asks twice: dX must not take the place of Y
-        C = self.result(f"sum {self.turn}", A.shape, A.dtype)
         a, b, c = A.reshape(-1), B.reshape(-1), C.reshape(-1)
         self.spread(lambda _, i, e: np.add(a[i:e], b[i:e], out=c[i:e]), A.size)
         return C
@@ -169,7 +185,7 @@ class CpuArithmetic(Ops):
         self._check(dY.shape, first.shape)
         if first.dtype != np.int8:
             return plain.max_pool_dX(dY, first, shape, window, stride, padding)
-        dY, dX = usable(dY), self.result("dX", shape, dY.dtype)
+        dY, dX = usable(dY), self.error(dY, shape)
         geometry = (*window, stride, padding[0], padding[2])
         self.team.run(
             lambda _, a, e: pool.max_pool_dX(dY[a:e], first[a:e], *geometry, dX[a:e]), len(dY)
@@ -189,7 +205,7 @@ class CpuArithmetic(Ops):
     def avg_pool_dX(self, dY: Array, shape, window: Pair, stride: int, padding: Padding) -> Array:
         pooled = output_size(*shape[1:3], window, stride, padding)
         self._check(dY.shape, (shape[0], *pooled, shape[3]))
-        dY, dX = usable(dY), self.result("dX", shape, dY.dtype)
+        dY, dX = usable(dY), self.error(dY, shape)
         none = np.empty((len(dY), 0, 0, 0), np.int8)
         geometry = (*window, stride, padding[0], padding[2])
         self.team.run(
@@ -232,7 +248,7 @@ class CpuArithmetic(Ops):
             lambda k, a, e: norm.gradient_sums(d[a:e], x[a:e], zero, one, *sums[k]), *x.shape
         )
         share, slope = (sums.sum(axis=0) / len(x)).astype(std.dtype)
-        dX = self.result("dX", Xhat.shape, Xhat.dtype)
+        dX = self.error(dXhat, Xhat.shape)
         dX[...] = dXhat
         out, gain = dX.reshape(x.shape), one / std
         self.spread(

@@ -1,7 +1,7 @@
 """Convolution → (Batch Normalization) → (ReLU) → (pooling) in one go, piece by piece.
 
 A piece of a batch goes through all of it while it is in the cache, and what is only needed in
-between is never stored. Everything that outlives a call is kept in `results`.
+between is never stored. Everything that outlives a call is kept in `results`, or, dX, in `errors`.
 """
 
 import numpy as np
@@ -146,7 +146,7 @@ class ConvBlock(BlockOps):
         shape = (len(X), way.OH, way.OW, way.J)
         code = ops.result("code", self.pooling.code_shape(shape), np.int8)
         Y, dW = ops.result("Y", dY.shape, X.dtype), ops.result("dW", W_shape, X.dtype)
-        dX = None if V is None else ops.result("dX", X.shape, X.dtype)
+        dX = None if V is None else ops.error(dY, X.shape)
         db = np.zeros((ops.team.threads, way.J))
         sums = np.zeros((ops.team.threads, 2, way.J))
 

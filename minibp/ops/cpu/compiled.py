@@ -4,7 +4,7 @@ from contextlib import AbstractContextManager
 
 import numpy as np
 
-from minibp.ops.contract import BlockOps, Pooling
+from minibp.ops.contract import BlockOps, Ops, Pooling
 from minibp.ops.cpu.arithmetic import CpuArithmetic
 from minibp.ops.cpu.block import ConvBlock
 from minibp.ops.cpu.dense import DenseBlock
@@ -22,8 +22,13 @@ class CompiledOps(CpuArithmetic):
 
     compiled = True
 
-    def kept(self) -> "CompiledOps":
-        return type(self)(self.scratch, Workspace(self.team))
+    @property
+    def errors_stay(self) -> bool:  # type: ignore[override]
+        return self.errors is None
+
+    def kept(self, above: Ops | None = None) -> "CompiledOps":
+        shared = above.errors if isinstance(above, CompiledOps) else None
+        return type(self)(self.scratch, Workspace(self.team), shared or Workspace(self.team))
 
     def conv_block(
         self, stride: int, padding: Padding, relu: bool, pooling: Pooling | None

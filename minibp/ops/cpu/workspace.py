@@ -18,6 +18,11 @@ class Workspace:
         self.team = team
         self._buffers: dict[tuple, np.ndarray] = {}
 
+    @property
+    def size(self) -> int:
+        """How many numbers it holds."""
+        return sum(buffer.size for buffer in self._buffers.values())
+
     def array(self, name: object, shape: tuple[int, ...], dtype: object) -> np.ndarray:
         """Return an array with that name and shape; what is in it is left as it is."""
         size, key = math.prod(shape), (name, np.dtype(dtype))
