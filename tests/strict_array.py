@@ -17,7 +17,7 @@ import numpy as np
 from minibp.device import Device
 
 FUNCTIONS = (
-    "abs arange arctan2 ascontiguousarray empty empty_like exp full isfinite log log1p maximum"
+    "abs arange arctan2 ascontiguousarray empty empty_like exp eye full isfinite log log1p maximum"
     " may_share_memory minimum ones sign sqrt stack tanh tile where zeros"
 ).split()
 METHODS = "argmax astype copy fill max mean min ravel reshape std sum transpose".split()
