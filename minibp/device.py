@@ -73,7 +73,8 @@ class Device:
 
     def compile(self, source: str, **defines: str) -> Callable[[str], Callable]:
         """Return what gives a kernel of CUDA C by its name, to be called with (blocks,), (threads,)
-        and its arguments: arrays, whole numbers (int32) and floats (double)."""
+        and its arguments: arrays, whole numbers (int32), floats (double), and records, which are
+        NumPy's arrays and passed by value."""
         raise self._without("compile CUDA C")
 
     def library(self, name: str) -> Any:

@@ -110,11 +110,20 @@ def index(name, library):
     return ctypes.c_uint.in_dll(library, name)
 
 
+@cache
+def by_value(words):
+    return type("Record", (ctypes.Structure,), {"_fields_": [("words", ctypes.c_uint64 * words)]})
+
+
 def passed(argument):
-    """Return an argument as CuPy passes it, an address, an int32 or a double, and what owns it."""
+    """Return an argument as CuPy passes it, an address, an int32, a double or a record, and what
+    owns it."""
     if isinstance(argument, StrictArray):
         assert argument.flags.c_contiguous
         return ctypes.c_void_p(argument._array.ctypes.data), argument._array
+    if isinstance(argument, np.ndarray):  # by value: larger than registers, so on the stack
+        words = np.frombuffer(argument.tobytes(), "u8")
+        return by_value(words.size)(tuple(words.tolist())), None
     if isinstance(argument, np.int32):
         return ctypes.c_int(argument), None
     assert type(argument) is float, f"a kernel was given a {type(argument).__name__}"

@@ -149,7 +149,8 @@ class Ops:
         return None
 
     def update(self, updates: list[Update]) -> None:
-        """Do Eq. 3, and set each V, in place and in one pass; only where `compiled`."""
+        """Do Eq. 3, and set each V, in place and in one pass; only where `compiled`. All have one
+        dtype, and those that it concerns one rate, and one step of their streams."""
         raise NotImplementedError
 
     def draws(self, stream: Stream, step: int) -> Draws:

@@ -160,7 +160,8 @@ def _checked_modules(cupy: Any, driver: ctypes.CDLL) -> Any:
             if len(args) != len(kinds):
                 raise TypeError(f"{self.kernel.name}: {len(args)} arguments for {len(kinds)}")
             for k, (given, kind) in enumerate(zip(args, kinds, strict=True)):
-                dtype = cupy.dtype("uint64" if isinstance(given, cupy.ndarray) else type(given))
+                kind_of = getattr(given, "dtype", type(given))  # NumPy's: a number, or a record
+                dtype = cupy.dtype("uint64" if isinstance(given, cupy.ndarray) else kind_of)
                 size = int(kind.lstrip("bfsu"))
                 if 8 * dtype.itemsize != size or (kind in KINDS) != (dtype.kind == "f"):
                     words = f"argument {k} is a {dtype}, the kernel's is {kind}"

@@ -55,7 +55,7 @@ class Entry:
             end = -(-end // align) * align
             self.offsets[m[3]] = end
             self.sizes.append((end, size))
-            self.kinds.append(m[2] if not m[4] else "b8")
+            self.kinds.append(m[2] if not m[4] else f"b{8 * size}")
             end += size
         self.total = end
         self.shared, self.local, self.shared_size, self.local_size = {}, {}, 0, 0
@@ -142,6 +142,8 @@ class Entry:
                 return f"({c}){value}"
             # The most negative number has no literal of its own.
             return f"({c}){value}ull" if value >= 0 else f"({c})(int64_t)(-{-value - 1}ll-1)"
+        if text in self.offsets:  # a record's address, of which a part is read
+            return f"as<{c}>((uint64_t)(P + {self.offsets[text]}))"
         if text in self.local:
             return f"as<{c}>((uint64_t)(local + {self.local[text]}))"
         if text in self.shared:
@@ -153,7 +155,7 @@ class Entry:
         if not m:
             raise Unknown(f"address {text}")
         base, plus = m[1], int(m[2] or 0)
-        if space == "param":
+        if space == "param" and base in self.offsets:
             return f"(uint64_t)(P + {self.offsets[base] + plus})"
         return f"({self.operand(base, 'u64')} + (int64_t){plus})"
 

@@ -102,6 +102,25 @@ def test_an_argument_of_another_type(cupy, run, n):
     assert "copying: argument 2 is a" in found()
 
 
+@pytest.mark.parametrize("rooms", [2, 3])
+def test_a_record_of_another_size(cupy, run, rooms):
+    """One of addresses and numbers, of which a part is chosen at run time, is passed by value."""
+    source = """
+    struct Row { float* x; double value; };
+    struct Rows { Row each[2]; };
+    extern "C" __global__ void rows(Rows all) {
+        const Row& row = all.each[threadIdx.x];
+        *row.x = row.value;
+    }"""
+    row = np.dtype([("x", "u8"), ("value", "f8")])
+    table, x = np.zeros((), [("each", row, (rooms,))]), cupy.zeros(2, "float32")
+    for k in range(2):
+        table["each"][k] = (x.data.ptr + 4 * k, 3 + k)
+    cupy.RawModule(code=source).get_function("rows")((1,), (2,), (table,))
+    np.testing.assert_array_equal(cupy.asnumpy(x), [3, 4])
+    assert ("rows: argument 0 is a" in found()) == (rooms != 2)
+
+
 def test_another_number_of_arguments(cupy, run):
     with pytest.raises(TypeError, match="copying: 2 arguments for 3"):
         cupy.RawModule(code=f"{HEAD.format('copying')} {{ }}").get_function("copying")(

@@ -14,7 +14,13 @@ from minibp.ops.update import FROZEN, KEEP, Feedback, Formula, Update
 from minibp.ops.window import Padding
 from minibp.rng import Draws, Stream
 
-NO_KEY = np.zeros(2, "uint64")
+AT_ONCE = 32  # parameters of a launch: a kernel is given 4 KB at most
+PARAMETER = np.dtype(  # as kernels.cu has it
+    [(name, "u8") for name in "g w memory M S V key".split()]
+    + [(name, "f8") for name in "m d multiplier c p".split()]
+    + [(name, "i4") for name in "setting kind redraws n".split()]
+)
+PARAMETERS = np.dtype([("each", PARAMETER, AT_ONCE)])
 
 
 class CudaOps(CudaArithmetic):
@@ -42,21 +48,31 @@ class CudaOps(CudaArithmetic):
         return CudaDraws(self, stream, step)
 
     def update(self, updates: list[Update]) -> None:
-        for update in updates:
-            w = update.w
-            feedback = update.feedback or Feedback(Formula(KEEP), w)
-            formula = feedback.formula
-            key, step = feedback.stream or (NO_KEY, self.step.value)
-            if update.setting != FROZEN:
-                self.rate.set(update.rate)
-            self.step.set(step)
-            M, S = (w if array is None else array for array in (formula.M, formula.S))
-            self.launch(
-                "update_and_refresh",
-                *(w.dtype, w.size),
-                *(update.setting, self.dense(update.g), w, update.memory),
-                *(float(update.m), float(update.d), self.rate.array, float(update.multiplier)),
-                *(formula.kind, M, S, float(formula.c), feedback.V, float(formula.p)),
-                *(int(feedback.stream is not None), self.key(key.tobytes())),
-                *(self.step.array, w.size),
+        rates = {update.rate for update in updates if update.setting != FROZEN}
+        steps = {up.feedback.stream[1] for up in updates if up.feedback and up.feedback.stream}
+        dtypes = {str(update.w.dtype) for update in updates}
+        if max(map(len, (rates, steps, dtypes))) > 1:
+            raise ValueError(
+                f"updates with rates {rates}, steps {steps} and dtypes {dtypes}: expected one each."
             )
+        for scalar, values in ((self.rate, rates), (self.step, steps)):
+            for value in values:
+                scalar.set(value)
+        for first in range(0, len(updates), AT_ONCE):
+            group = updates[first : first + AT_ONCE]
+            gradients = [self.dense(update.g) for update in group]
+            table = np.zeros((), PARAMETERS)
+            for k, (update, g) in enumerate(zip(group, gradients, strict=True)):
+                table["each"][k] = self._parameter(update, g)
+            total = sum(update.w.size for update in group)
+            arguments = table, self.rate.array, self.step.array, total
+            self.launch("update_and_refresh", group[0].w.dtype, total, *arguments)
+
+    def _parameter(self, update: Update, g: Array) -> tuple:
+        feedback = update.feedback or Feedback(Formula(KEEP), update.w)
+        formula, key = feedback.formula, feedback.stream and self.key(feedback.stream[0].tobytes())
+        arrays = (g, update.w, update.memory, formula.M, formula.S, feedback.V, key)
+        places = [0 if array is None else self.device.address(array) for array in arrays]
+        numbers = (update.m, update.d, update.multiplier, formula.c, formula.p)
+        redraws = feedback.stream is not None
+        return (*places, *numbers, update.setting, formula.kind, redraws, update.w.size)

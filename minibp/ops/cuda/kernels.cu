@@ -552,35 +552,52 @@ extern "C" __global__ void draw_signs(const unsigned long long* key, const whole
     }
 }
 
+// One parameter, for Eq. 3 and for V.
+//
 // setting  of Eq. 3, or −1: W stays
 // kind     0: V stays; 1: V = c sign(W); 2: V = M sign(W); 3: V = M sign(W) S
 // redraws  whether M, and with kind 3 S, are drawn anew for the step: draws n … 2n−1 are S's
+struct Parameter {
+    const REAL* g;
+    REAL *w, *memory, *M, *S, *V;
+    const unsigned long long* key;
+    double m, d, multiplier, c, p;
+    whole setting, kind, redraws, n;
+};
+struct Parameters {  // with the rest below the 4 KB that a kernel may be given
+    Parameter each[32];
+};
+
+// All elements of all parameters: one launch for as many as there are room for.
+//
 // rate, step  in device memory, for a step that is replayed; η is rate times multiplier
-extern "C" __global__ void update_and_refresh(whole setting, const REAL* g, REAL* w, REAL* memory,
-                                              double m_, double d_, const double* rate,
-                                              double multiplier, whole kind, REAL* M, REAL* S,
-                                              double c_, REAL* V, double p, whole redraws,
-                                              const unsigned long long* key, const whole* step,
-                                              whole n) {
-    const REAL m = (REAL)m_, d = (REAL)d_, c = (REAL)c_;
-    const REAL eta = setting < 0 ? 0 : (REAL)(*rate * multiplier);
-    EACH(i, n) {  // neighbours in memory are neighbouring threads
-        if (setting >= 0) {
-            REAL tau = m * memory[i] - (setting == 0 ? g[i] : sign_of(g[i])) - d * w[i];
-            memory[i] = setting == 2 ? sign_of(tau) : tau;
-            w[i] += eta * (setting >= 2 ? sign_of(tau) : tau);
+extern "C" __global__ void update_and_refresh(Parameters parameters, const double* rate,
+                                              const whole* step, whole total) {
+    whole k = 0, begin = 0;
+    EACH(at, total) {  // neighbours in memory are neighbouring threads
+        for (; at - begin >= parameters.each[k].n; k++) begin += parameters.each[k].n;
+        const Parameter& one = parameters.each[k];
+        const whole i = at - begin;
+        if (one.setting >= 0) {
+            const REAL m = (REAL)one.m, d = (REAL)one.d, eta = (REAL)(*rate * one.multiplier);
+            const REAL g = one.g[i];
+            REAL tau = m * one.memory[i] - (one.setting == 0 ? g : sign_of(g)) - d * one.w[i];
+            one.memory[i] = one.setting == 2 ? sign_of(tau) : tau;
+            one.w[i] += eta * (one.setting >= 2 ? sign_of(tau) : tau);
         }
-        if (redraws) {  // a block of Philox is of eight draws: computed by each of its threads
+        if (one.redraws) {  // a block of Philox is of eight draws: computed by each of its threads
             unsigned long long words[4];
-            philox(i / 8 + 1, *step, key[0], key[1], words);
-            M[i] = drawn(words, i % 8);
-            if (kind == 3) {
-                philox((n + i) / 8 + 1, *step, key[0], key[1], words);
-                S[i] = drawn(words, (n + i) % 8) < (float)p ? -1 : 1;
+            philox(i / 8 + 1, *step, one.key[0], one.key[1], words);
+            one.M[i] = drawn(words, i % 8);
+            if (one.kind == 3) {
+                const whole draw = one.n + i;
+                philox(draw / 8 + 1, *step, one.key[0], one.key[1], words);
+                one.S[i] = drawn(words, draw % 8) < (float)one.p ? -1 : 1;
             }
         }
-        if (kind == 1) V[i] = c * sign_of(w[i]);
-        if (kind == 2) V[i] = M[i] * sign_of(w[i]);
-        if (kind == 3) V[i] = M[i] * sign_of(w[i]) * S[i];
+        const REAL side = sign_of(one.w[i]);
+        if (one.kind == 1) one.V[i] = (REAL)one.c * side;
+        if (one.kind == 2) one.V[i] = one.M[i] * side;
+        if (one.kind == 3) one.V[i] = one.M[i] * side * one.S[i];
     }
 }

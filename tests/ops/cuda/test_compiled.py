@@ -1,4 +1,4 @@
-"""Eq. 3 and V by one kernel a parameter."""
+"""Eq. 3 and V by one kernel for many parameters."""
 
 import numpy as np
 import pytest
