@@ -94,7 +94,8 @@ class Ours:
 
         def counted(kernel: str, dtype: Any, n: int, *arguments: Any) -> None:
             nonlocal size
-            size += sum(bytes_of(array) for array in arguments if hasattr(array, "shape"))
+            arrays = [array for array in arguments if hasattr(array, "shape")]
+            size += sum(bytes_of(array, np.dtype(dtype).itemsize) for array in arrays)
             launch(kernel, dtype, n, *arguments)
 
         def multiplied(A: Any, B: Any, C: Any, transposed: tuple[bool, bool]) -> None:
@@ -115,8 +116,14 @@ class Ours:
             return launches, size, step_flop(self.run.network, X)
 
 
-def bytes_of(array: Any) -> int:
-    """Return the size of an array in bytes; of the data set, of which a batch is read, none."""
+def bytes_of(array: Any, itemsize: int = 0) -> int:
+    """Return the size of an array in bytes, or of those that a record of parameters names; of the
+    data set, of which a batch is read, none."""
+    if array.dtype.names:
+        rows = array["each"]
+        return itemsize * int(
+            sum((rows[name] > 0) @ rows["n"] for name in "g w memory M S V".split())
+        )
     return 0 if str(array.dtype) == "uint8" else array.size * array.dtype.itemsize
 
 

@@ -114,14 +114,18 @@ fi
 if [ "$emulated" ]; then
     MINIBP_TEST_GPU=1 EMU_CHECK=1 part faults-checked 600 "${on_gpu[@]}" -m pytest -m cuda tests/emulated_gpu
     MINIBP_TEST_GPU=1 EMU_LAZY=1 part faults-lazy 600 "${on_gpu[@]}" -m pytest -m cuda tests/emulated_gpu
-    wanted tests && MINIBP_TEST_GPU=1 EMU_CHECK=1 EMU_STRICT=1 part kernels-checked 1200 \
-        "${on_gpu[@]}" -m pytest -m cuda tests/ops tests/layers tests/test_fused.py
 fi
 if wanted tests; then
     # By name: what these need is installed above, what others need (notebooks, browsers) may not be.
-    MINIBP_TEST_GPU=1 EMU_STRICT=1 part tests $((${emulated:+3000} + 180)) "${on_gpu[@]}" -m pytest -m cuda \
-        tests/ops tests/layers tests/feedback tests/training tests/study/test_zoo.py tests/test_fused.py \
-        tests/test_network.py tests/test_copies.py tests/test_optim.py tests/test_rng.py tests/test_gradcheck.py tests/test_device.py
+    kernels=(tests/ops tests/layers tests/test_fused.py)
+    others=(tests/feedback tests/training tests/study/test_zoo.py tests/test_network.py tests/test_copies.py
+        tests/test_optim.py tests/test_rng.py tests/test_gradcheck.py tests/test_device.py)
+    if [ "$emulated" ]; then # kernels with every check, the others with work that waits to be waited for
+        MINIBP_TEST_GPU=1 EMU_CHECK=1 EMU_STRICT=1 part kernels-checked 1200 "${on_gpu[@]}" -m pytest -m cuda "${kernels[@]}"
+        MINIBP_TEST_GPU=1 EMU_LAZY=1 EMU_STRICT=1 part tests-lazy 2400 "${on_gpu[@]}" -m pytest -m cuda "${others[@]}"
+    else
+        MINIBP_TEST_GPU=1 part tests 180 "${on_gpu[@]}" -m pytest -m cuda "${kernels[@]}" "${others[@]}"
+    fi
 fi
 wanted selfcheck && part selfcheck $((${emulated:+300} + 60)) "${on_gpu[@]}" -m minibp.selfcheck --device cuda
 if wanted steps; then # in double precision: in single, rounding flips signs of BM after some steps

@@ -10,7 +10,7 @@ from minibp.ops.cuda.arithmetic import CudaArithmetic
 from minibp.ops.cuda.block import CudaBlock
 from minibp.ops.cuda.draws import CudaDraws
 from minibp.ops.cuda.feed import CudaFeed
-from minibp.ops.update import FROZEN, KEEP, Feedback, Formula, Update
+from minibp.ops.update import FROZEN, KEEP, Formula, Update
 from minibp.ops.window import Padding
 from minibp.rng import Draws, Stream
 
@@ -69,10 +69,12 @@ class CudaOps(CudaArithmetic):
             self.launch("update_and_refresh", group[0].w.dtype, total, *arguments)
 
     def _parameter(self, update: Update, g: Array) -> tuple:
-        feedback = update.feedback or Feedback(Formula(KEEP), update.w)
-        formula, key = feedback.formula, feedback.stream and self.key(feedback.stream[0].tobytes())
-        arrays = (g, update.w, update.memory, formula.M, formula.S, feedback.V, key)
+        back = update.feedback
+        formula, V, stream = (
+            (back.formula, back.V, back.stream) if back else (Formula(KEEP), None, None)
+        )
+        key = None if stream is None else self.key(stream[0].tobytes())
+        arrays = (g, update.w, update.memory, formula.M, formula.S, V, key)
         places = [0 if array is None else self.device.address(array) for array in arrays]
         numbers = (update.m, update.d, update.multiplier, formula.c, formula.p)
-        redraws = feedback.stream is not None
-        return (*places, *numbers, update.setting, formula.kind, redraws, update.w.size)
+        return (*places, *numbers, update.setting, formula.kind, key is not None, update.w.size)
