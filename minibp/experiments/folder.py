@@ -13,6 +13,8 @@ checkpoint goes on from it.
 
 import contextlib
 import warnings
+from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -72,9 +74,12 @@ def claim(folder: Path, experiment: Experiment, head: dict[str, Any]) -> None:
     """Have a folder hold an experiment; raise InputError if it holds another one."""
     _check_same(folder, experiment, head)
     folder.mkdir(parents=True, exist_ok=True)
+    head = _with_rates(head, _known_rates(folder, experiment))
     try:
-        _read_head(folder / HEAD)
+        claimed = _read_head(folder / HEAD)["settings"].get("rate_factors")
     except (FileNotFoundError, DamagedFileError):
+        claimed = None
+    if claimed != head["settings"]["rate_factors"]:
         write_json(folder / HEAD, head)
 
 
@@ -125,10 +130,18 @@ def collect(
     experiment: Experiment, head: dict[str, Any], folder: Path, *, strict: bool = True
 ) -> dict[str, Any]:
     """Write and return an experiment's record, from those of its runs; runs that are not done are
-    missing in it.
+    missing in it. Those of other rates that the folder has, too, are in it if they are done.
 
     Another run's record is an InputError, or, if not `strict`, left out with a warning.
     """
+    known = replace(experiment, rate_factors=_known_rates(folder, experiment))
+    more = [
+        trial.factor
+        for trial in known.trials()
+        if trial.factor not in experiment.rate_factors and (folder / trial.name / RECORD).exists()
+    ]
+    experiment = replace(experiment, rate_factors=(*experiment.rate_factors, *dict.fromkeys(more)))
+    head = _with_rates(head, experiment.rate_factors)
     trials = experiment.trials()
     owners = {trial.name: owner_of(experiment, head, trial) for trial in trials}
     found = []
@@ -144,6 +157,18 @@ def collect(
     record = head | {"finished": finished} | results.score(rates) | {"rates": rates}
     write_json(folder / RECORD, record)
     return record
+
+
+def _known_rates(folder: Path, experiment: Experiment) -> tuple[float, ...]:
+    """Return the rates of the experiment, and then others that were tried in its folder."""
+    before: list[float] = []
+    with contextlib.suppress(FileNotFoundError, DamagedFileError):
+        before = _read_head(folder / HEAD)["settings"].get("rate_factors", [])
+    return tuple(dict.fromkeys((*experiment.rate_factors, *before)))
+
+
+def _with_rates(head: dict[str, Any], factors: Sequence[float]) -> dict[str, Any]:
+    return head | {"settings": head["settings"] | {"rate_factors": list(factors)}}
 
 
 def finished_run(place: Path, owner: dict[str, Any]) -> dict[str, Any] | None:
@@ -167,6 +192,7 @@ def finished_run(place: Path, owner: dict[str, Any]) -> dict[str, Any] | None:
         )
         return None
     before |= record.get("owner", {})
+    before.pop("rate_factors", None)  # older records knew which other rates were tried
     if owner.get("data_sha256") is None:  # not known here
         before.pop("data_sha256", None)
     changes = differing(before, {name: owner.get(name) for name in before})

@@ -45,6 +45,7 @@ def _flat(
     """Return a record's identity by name, with texts for the paths in it."""
     own = {name: record.get(name) for name in ("dataset", "seed", "data_sha256")}
     flat = own | {"condition": record.get("condition")} | defaults | record.get("settings", {})
+    flat.pop("rate_factors", None)  # more rates can be tried later, or elsewhere
     unnamed = set(texts)
     for name in sorted(NAMES.keys() & flat.keys()):
         for path in sorted(texts, key=len, reverse=True):

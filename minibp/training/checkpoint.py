@@ -66,7 +66,9 @@ class Checkpoints:
     def _load(self, path: Path) -> State:
         arrays, meta = load(path)
         if "owner" in meta:  # which the first format had not
-            changes = differing(meta.pop("owner"), self.owner)
+            owner = meta.pop("owner")
+            owner.pop("rate_factors", None)  # older ones knew which other rates were tried
+            changes = differing(owner, self.owner)
             if changes:
                 raise InputError(
                     f"checkpoint {path} is another run's: {'; '.join(changes)}. Remove it, and the "

@@ -10,7 +10,8 @@ from small_sweeps import (
 
 from minibp.errors import InputError
 from minibp.experiments.sweep import run_experiment
-from minibp.files import read_json
+from minibp.files import read_json, write_json
+from minibp.training import checkpoint
 
 
 def test_the_folder_and_the_record(toy, tmp_path):
@@ -59,6 +60,56 @@ def test_another_experiments_folder_is_refused(toy, tmp_path):
         run_experiment(experiment("BN", rate_factors=[1], epochs=1), toy, tmp_path / "out")
     with pytest.raises(InputError, match="go on with --resume"):
         run_experiment(experiment(rate_factors=[1], epochs=1), toy, tmp_path / "out")
+
+
+def test_more_rates_are_tried_later(toy, tmp_path):
+    """The runs that are done count; the record has all that are done, whichever were asked for."""
+
+    def run(*factors):
+        plan = experiment(rate_factors=factors, epochs=1)
+        record = run_experiment(plan, toy, tmp_path, resume=True)
+        return [rate["factor"] for rate in record["rates"]], record
+
+    assert run(1)[0] == [1]
+    path = tmp_path / "rate-1" / "run.json"
+    first = path.read_bytes()
+    assert run(0.1)[0] == [0.1, 1]
+    rates, record = run(10, 1, 0.1)
+    assert rates == [10, 1, 0.1]
+    assert record["finished"]
+    assert record["settings"]["rate_factors"] == [10, 1, 0.1]
+    assert path.read_bytes() == first
+    assert record["best_error"] == min(rate["best_error"] for rate in record["rates"])
+    whole = run_experiment(experiment(rate_factors=(10, 1, 0.1), epochs=1), toy, tmp_path / "whole")
+    assert comparable(whole) == comparable(record)
+
+
+def test_a_rate_that_was_begun_and_is_not_asked_for_is_left(toy, tmp_path):
+    with contextlib.suppress(KeyboardInterrupt):
+        run_experiment(experiment(rate_factors=[1]), toy, tmp_path, listener=Cut(1))
+    record = run_experiment(experiment(rate_factors=[0.1]), toy, tmp_path, resume=True)
+    assert [rate["factor"] for rate in record["rates"]] == [0.1]
+    assert record["finished"]
+
+
+def test_records_that_know_of_other_rates_are_read(toy, tmp_path):
+    """As they were written before: the owner of a run named the rates of its experiment."""
+    whole = run_experiment(experiment(rate_factors=[1]), toy, tmp_path / "whole")
+    with contextlib.suppress(KeyboardInterrupt):
+        run_experiment(experiment(rate_factors=[1]), toy, tmp_path / "a", listener=Cut(6))
+    path = tmp_path / "a" / "rate-1" / "checkpoint.h5"
+    arrays, meta = checkpoint.load(path)
+    assert "rate_factors" not in meta["owner"]
+    meta["owner"]["rate_factors"] = [1, 2]
+    checkpoint.save(path, arrays, meta)
+    record = run_experiment(experiment(rate_factors=[1]), toy, tmp_path / "a", resume=True)
+    assert comparable(record) == comparable(whole)
+    path = tmp_path / "a" / "rate-1" / "run.json"
+    old = read_json(path)
+    old["owner"]["rate_factors"] = [1, 2]
+    write_json(path, old)
+    again = run_experiment(experiment(rate_factors=[1]), toy, tmp_path / "a", resume=True)
+    assert again["rates"] == [old]
 
 
 def test_folders_with_other_things_are_refused(toy, tmp_path):
