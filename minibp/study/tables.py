@@ -96,7 +96,7 @@ def _check_one_grid(records: Iterable[dict[str, Any]]) -> None:
             other = first.setdefault(key, record)
             if other is record:
                 continue
-            differs = [name for name in names if other.get(name) != record.get(name)]
+            differs = [name for name in names if _shared(other, name) != _shared(record, name)]
             if differs or not names:
                 what = {
                     "settings": "different settings",
@@ -108,6 +108,33 @@ def _check_one_grid(records: Iterable[dict[str, Any]]) -> None:
                     f" with {' and '.join(map(what.get, differs)) or 'one condition and seed'}: "
                     "give the folder of one grid."
                 )
+
+
+def _shared(record: dict[str, Any], name: str) -> Any:
+    """Return what records of one grid have in common: all settings but the rates."""
+    value = record.get(name)
+    if name == "settings" and value:
+        return {key: entry for key, entry in value.items() if key != "rate_factors"}
+    return value
+
+
+def _rates_tried(records: Sequence[dict[str, Any]]) -> str:
+    """Return a sentence for each data set whose conditions were not tried at the same rates."""
+    tried: dict[str, dict[str, list[str]]] = {}
+    for record in records:
+        factors = {rate["factor"] for rate in record["rates"]}
+        words = ", ".join(f"{factor:g}" for factor in sorted(factors))
+        named = tried.setdefault(record["dataset"], {}).setdefault(words, [])
+        if record["condition"] not in named:
+            named.append(record["condition"])
+    return "".join(
+        f"\nConditions on {dataset} were not tried at the same rates, and an error is the least of "
+        "those that were, × the base rate: "
+        + "; ".join(f"{' '.join(names)} at {words}" for words, names in groups.items())
+        + ".\n"
+        for dataset, groups in tried.items()
+        if len(groups) > 1
+    )
 
 
 def _cell(records: list[dict[str, Any]]) -> Cell:
@@ -196,6 +223,8 @@ def render(records: Sequence[dict[str, Any]], form: str = "text", names: Sequenc
     text = forms[form](grids(records, names))
     if unfinished and form != "csv":
         text += f"\n{unfinished} experiments are not finished, and not counted.\n"
+    if form != "csv":
+        text += _rates_tried([record for record in records if record["finished"]])
     return text
 
 

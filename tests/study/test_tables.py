@@ -76,6 +76,18 @@ def test_other_experiments_are_not_averaged():
             cells(records)
 
 
+def test_conditions_at_other_rates_are_shown_and_told():
+    one, two = (record(head, 1.0) for head in ("SGD", "BN"))
+    one["rates"][0]["factor"], two["rates"][0]["factor"] = 10.0, 0.1
+    for each in (one, two):
+        each["settings"] = {"rate_factors": [each["rates"][0]["factor"]], "epochs": 2}
+    assert "SGD at 10; BN at 0.1." in render([one, two])
+    assert "rates" not in render([one, one | {"condition": "BN"}])
+    assert "SGD at" not in render([one, two], "csv")
+    with pytest.raises(InputError, match="different settings"):
+        cells([one, two | {"settings": {"rate_factors": [0.1], "epochs": 3}}])
+
+
 def test_text():
     records = [record("SGD", 1.0), record("uSF", 88.0), record("BN+BM", 0.7)]
     text = render(records, "text", ["2"])
