@@ -130,7 +130,7 @@ def _rates_tried(records: Sequence[dict[str, Any]]) -> str:
     return "".join(
         f"\nConditions on {dataset} were not tried at the same rates, and an error is the least of "
         "those that were, × the base rate: "
-        + "; ".join(f"{' '.join(names)} at {words}" for words, names in groups.items())
+        + "; ".join(f"{', '.join(names)} at {words}" for words, names in groups.items())
         + ".\n"
         for dataset, groups in tried.items()
         if len(groups) > 1
