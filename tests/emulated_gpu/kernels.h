@@ -12,7 +12,8 @@ std::vector<Range> allowed;
 bool racing = false, own = false;
 Counts* tally = nullptr;
 bool sampled = false;
-std::map<std::pair<uint32_t, int>, std::set<uint64_t>> requests[2];
+using Request = std::tuple<uint32_t, int, uint32_t>;  // instruction, time, bytes a thread
+std::map<Request, std::set<uint64_t>> requests[2];
 std::unordered_map<uint32_t, int> times_there;
 
 // A block's threads as coroutines, for kernels that wait for each other.
@@ -126,7 +127,7 @@ void launch(const Kernel* k, const uint32_t grid[3], const uint32_t dims[3], uin
         if (sample)
             for (int store = 0; store < 2; store++) {
                 for (auto& [key, sectors] : requests[store]) {
-                    (store ? c.store_requests : c.load_requests)++;
+                    (store ? c.store_requests : c.load_requests) += std::get<2>(key) / 4.0;
                     (store ? c.store_sectors : c.load_sectors) += sectors.size();
                 }
                 requests[store].clear();
@@ -216,7 +217,7 @@ bool Thread::checked_access(uint64_t at, uint32_t size, bool store, uint32_t pc)
         }
     }
     if (sampled) {
-        auto& sectors = requests[store][{pc, times_there[pc]++}];
+        auto& sectors = requests[store][{pc, times_there[pc]++, size}];
         for (uint64_t s = at / 32; s <= (at + size - 1) / 32; s++) sectors.insert(s);
     }
     return true;

@@ -23,6 +23,10 @@ THREADS = 256  # of a block
 CHUNK = 32  # rows, or chunks of them, that one thread adds up: more threads would wait for memory
 MOST = 1 << 30  # elements of an array: indices are of 32 bits
 REAL = {"float32": "float", "float64": "double"}
+WINDOWS = np.dtype(  # as kernels.cu has it
+    [(name, "i4") for name in "B H W C kh kw stride top left OH OW cells".split()]
+    + [(f"by_{name}", [("magic", "u4"), ("shift", "i4")]) for name in "H W C kw OH OW cells".split()]
+)
 
 
 class DeviceScalar:
@@ -54,7 +58,7 @@ class CudaArithmetic(Ops):
         self.rate, self.step = DeviceScalar(device, "float64"), DeviceScalar(device, "int32")
         self.launches: Counter[str] = Counter()
         self._constants: dict[tuple, Array] = {}
-        self._windows: dict[tuple, Array] = {}
+        self._windows: dict[tuple, np.ndarray] = {}
 
     def __reduce__(self) -> tuple:
         """A copy compiles anew, and begins with nothing kept."""
@@ -235,23 +239,23 @@ class CudaArithmetic(Ops):
 
     def columns(self, X: Array, kernel: Pair, stride: int, padding: Padding):
         """Return the columns (B·OH·OW, kh·kw·C) of X (B, H, W, C), and (OH, OW)."""
-        X, (windows, (OH, OW)) = self.dense(X), self.windows(X.shape, kernel, stride, padding)
-        columns = self.xp.empty((len(X) * OH * OW, kernel[0] * kernel[1] * X.shape[3]), X.dtype)
-        self.launch("im2col", X.dtype, columns.size, X, columns, windows)
+        X, (B, H, W, C) = self.dense(X), X.shape
+        name, at_once = ("im2col_quads", 4) if C % 4 == 0 else ("im2col", 1)
+        windows, (OH, OW) = self.windows((B, H, W, C // at_once), kernel, stride, padding)
+        columns = self.xp.empty((B * OH * OW, kernel[0] * kernel[1] * C), X.dtype)
+        self.launch(name, X.dtype, columns.size // at_once, X, columns, windows)
         return columns, (OH, OW)
 
     def windows(
         self, shape: tuple[int, ...], window: Pair, stride: int, padding: Padding
-    ) -> tuple[Array, Pair]:
-        """Return what the kernels' Windows is read from, in the device's memory, and (OH, OW)."""
+    ) -> tuple[np.ndarray, Pair]:
+        """Return the kernels' Windows, and (OH, OW)."""
         OH, OW = output_size(*shape[1:3], window, stride, padding)
         given = (*shape, *window, stride, padding[0], padding[2], OH, OW)
         if given not in self._windows:
             (_, H, W, C), (kh, kw) = shape, window
-            numbers = [*given, kh * kw]
-            for by in (H, W, C, kw, OH, OW, kh * kw):
-                numbers += divider(by)
-            self._windows[given] = self.device.asarray(np.array(numbers, "uint32"))
+            dividers = map(divider, (H, W, C, kw, OH, OW, kh * kw))
+            self._windows[given] = np.array((*given, kh * kw, *dividers), WINDOWS)
         return self._windows[given], (OH, OW)
 
     def biased(self, N: Array, b: Array) -> Array:

@@ -32,7 +32,8 @@ struct Divider {
     }
 };
 
-// Images (B, H, W, C) and the windows on them, (OH, OW) positions; in the device's memory.
+// Images (B, H, W, C) and the windows on them, (OH, OW) positions. Kernels get it by value: each
+// thread reads all of it, and a GPU has arguments at hand without going to memory.
 struct Windows {
     whole B, H, W, C, kh, kw, stride, top, left, OH, OW, cells;
     Divider by_H, by_W, by_C, by_kw, by_OH, by_OW, by_cells;
@@ -49,16 +50,16 @@ __device__ whole split(whole* n, whole size, Divider by) {
 struct Place {
     whole b, y, x, c;
 };
-__device__ Place pixel(const Windows* g, whole i) {
+__device__ Place pixel(const Windows& g, whole i) {
     Place at;
-    at.c = split(&i, g->C, g->by_C), at.x = split(&i, g->W, g->by_W);
-    at.y = split(&i, g->H, g->by_H), at.b = i;
+    at.c = split(&i, g.C, g.by_C), at.x = split(&i, g.W, g.by_W);
+    at.y = split(&i, g.H, g.by_H), at.b = i;
     return at;
 }
-__device__ Place position(const Windows* g, whole i) {
+__device__ Place position(const Windows& g, whole i) {
     Place at;
-    at.c = split(&i, g->C, g->by_C), at.x = split(&i, g->OW, g->by_OW);
-    at.y = split(&i, g->OH, g->by_OH), at.b = i;
+    at.c = split(&i, g.C, g.by_C), at.x = split(&i, g.OW, g.by_OW);
+    at.y = split(&i, g.OH, g.by_OH), at.b = i;
     return at;
 }
 
@@ -143,39 +144,54 @@ extern "C" __global__ void tick(REAL* total, const REAL* loss, whole B, whole* s
 
 // ---- Images to columns, and back ----------------------------------------------------------------
 
-extern "C" __global__ void im2col(const REAL* X, REAL* columns, const Windows* g) {
-    EACH(i, g->B * g->OH * g->OW * g->cells * g->C) {
+// Four channels that lie side by side are moved as one.
+struct alignas(16) Quad {
+    REAL of[4];
+};
+
+template <typename Channels>
+__device__ void columns_of(const Channels* X, Channels* columns, const Windows& g) {
+    EACH(i, g.B * g.OH * g.OW * g.cells * g.C) {
         whole n = i;
-        const whole c = split(&n, g->C, g->by_C), cell = split(&n, g->cells, g->by_cells);
-        const whole ox = split(&n, g->OW, g->by_OW), oy = split(&n, g->OH, g->by_OH);
-        const whole down = g->by_kw.of(cell), y = oy * g->stride - g->top + down;
-        const whole x = ox * g->stride - g->left + cell - down * g->kw;
-        const bool inside = y >= 0 && y < g->H && x >= 0 && x < g->W;
-        columns[i] = inside ? X[((n * g->H + y) * g->W + x) * g->C + c] : 0;
+        const whole c = split(&n, g.C, g.by_C), cell = split(&n, g.cells, g.by_cells);
+        const whole ox = split(&n, g.OW, g.by_OW), oy = split(&n, g.OH, g.by_OH);
+        const whole down = g.by_kw.of(cell), y = oy * g.stride - g.top + down;
+        const whole x = ox * g.stride - g.left + cell - down * g.kw;
+        const bool inside = y >= 0 && y < g.H && x >= 0 && x < g.W;
+        columns[i] = inside ? X[((n * g.H + y) * g.W + x) * g.C + c] : Channels();
     }
+}
+
+extern "C" __global__ void im2col(const REAL* X, REAL* columns, const Windows g) {
+    columns_of(X, columns, g);
+}
+
+// g counts quads, not channels.
+extern "C" __global__ void im2col_quads(const Quad* X, Quad* columns, const Windows g) {
+    columns_of(X, columns, g);
 }
 
 // The windows that a pixel is in.
 struct Over {
     whole y, x, oy0, oy1, ox0, ox1;
 };
-__device__ Over windows_over(const Windows* g, Place at) {
-    const whole y = at.y + g->top, x = at.x + g->left;
-    return {y, x, first_window(y, g->kh, g->stride), last_window(y, g->stride, g->OH),
-            first_window(x, g->kw, g->stride), last_window(x, g->stride, g->OW)};
+__device__ Over windows_over(const Windows& g, Place at) {
+    const whole y = at.y + g.top, x = at.x + g.left;
+    return {y, x, first_window(y, g.kh, g.stride), last_window(y, g.stride, g.OH),
+            first_window(x, g.kw, g.stride), last_window(x, g.stride, g.OW)};
 }
 
 // The element of the image gathers all its copies.
-extern "C" __global__ void col2im(const REAL* columns, REAL* X, const Windows* g) {
-    EACH(i, g->B * g->H * g->W * g->C) {
+extern "C" __global__ void col2im(const REAL* columns, REAL* X, const Windows g) {
+    EACH(i, g.B * g.H * g.W * g.C) {
         const Place at = pixel(g, i);
         const Over over = windows_over(g, at);
         REAL sum = 0;
         for (whole oy = over.oy1; oy >= over.oy0; oy--)
             for (whole ox = over.ox1; ox >= over.ox0; ox--) {
-                const whole cell = (over.y - oy * g->stride) * g->kw + over.x - ox * g->stride;
-                const whole place = (at.b * g->OH + oy) * g->OW + ox;
-                sum += columns[(place * g->cells + cell) * g->C + at.c];
+                const whole cell = (over.y - oy * g.stride) * g.kw + over.x - ox * g.stride;
+                const whole place = (at.b * g.OH + oy) * g.OW + ox;
+                sum += columns[(place * g.cells + cell) * g.C + at.c];
             }
         X[i] = sum;
     }
@@ -219,17 +235,17 @@ extern "C" __global__ void bn_relu_dZ(const REAL* N, const REAL* mean, const REA
 // `first` is the first maximum's place in the window; −1 where a ReLU lets no error through.
 template <typename Before>
 __device__ void max_pooled(const REAL* X, const Before& before, bool relu, REAL* Y, short* first,
-                           const Windows* g) {
-    EACH(i, g->B * g->OH * g->OW * g->C) {
+                           const Windows& g) {
+    EACH(i, g.B * g.OH * g.OW * g.C) {
         const Place at = position(g, i);
         REAL most = 0;
         short where = 0, cell = 0;
-        for (whole down = 0; down < g->kh; down++)
-            for (whole right = 0; right < g->kw; right++, cell++) {
-                const whole y = at.y * g->stride - g->top + down;
-                const whole x = at.x * g->stride - g->left + right;
-                const bool inside = y >= 0 && y < g->H && x >= 0 && x < g->W;
-                const REAL n = inside ? X[((at.b * g->H + y) * g->W + x) * g->C + at.c] : 0;
+        for (whole down = 0; down < g.kh; down++)
+            for (whole right = 0; right < g.kw; right++, cell++) {
+                const whole y = at.y * g.stride - g.top + down;
+                const whole x = at.x * g.stride - g.left + right;
+                const bool inside = y >= 0 && y < g.H && x >= 0 && x < g.W;
+                const REAL n = inside ? X[((at.b * g.H + y) * g.W + x) * g.C + at.c] : 0;
                 const REAL value = inside ? before.of(n, at.c) : LEAST;
                 if (cell == 0 || value > most || value != value) {  // NaN wins over any number
                     if (cell && value > most) where = cell;
@@ -241,86 +257,86 @@ __device__ void max_pooled(const REAL* X, const Before& before, bool relu, REAL*
     }
 }
 
-extern "C" __global__ void max_pool(const REAL* X, REAL* Y, short* first, const Windows* g) {
+extern "C" __global__ void max_pool(const REAL* X, REAL* Y, short* first, const Windows g) {
     max_pooled(X, Nothing(), false, Y, first, g);
 }
 
 extern "C" __global__ void bn_relu_max_pool(const REAL* N, const REAL* mean, const REAL* std,
                                          const REAL* scale, const REAL* shift, whole relu, REAL* Y,
-                                         short* first, const Windows* g) {
+                                         short* first, const Windows g) {
     const BnRelu bn_relu = {mean, std, scale, shift, relu};
     max_pooled(N, bn_relu, relu, Y, first, g);
 }
 
 // Each dY goes whole to the first maximum of its window.
 extern "C" __global__ void max_pool_dX(const REAL* dY, const short* first, REAL* dX,
-                                       const Windows* g) {
-    EACH(i, g->B * g->H * g->W * g->C) {
+                                       const Windows g) {
+    EACH(i, g.B * g.H * g.W * g.C) {
         const Place at = pixel(g, i);
         const Over over = windows_over(g, at);
         REAL sum = 0;
         for (whole oy = over.oy1; oy >= over.oy0; oy--)
             for (whole ox = over.ox1; ox >= over.ox0; ox--) {
-                const whole o = ((at.b * g->OH + oy) * g->OW + ox) * g->C + at.c;
-                const whole cell = (over.y - oy * g->stride) * g->kw + over.x - ox * g->stride;
+                const whole o = ((at.b * g.OH + oy) * g.OW + ox) * g.C + at.c;
+                const whole cell = (over.y - oy * g.stride) * g.kw + over.x - ox * g.stride;
                 if (first[o] == cell) sum += dY[o];
             }
         dX[i] = sum;
     }
 }
 
-__device__ REAL cells_inside(const Windows* g, whole oy, whole ox) {
-    const whole y = oy * g->stride - g->top, x = ox * g->stride - g->left;
-    const whole rows = (y + g->kh < g->H ? y + g->kh : g->H) - (y > 0 ? y : 0);
-    const whole columns = (x + g->kw < g->W ? x + g->kw : g->W) - (x > 0 ? x : 0);
+__device__ REAL cells_inside(const Windows& g, whole oy, whole ox) {
+    const whole y = oy * g.stride - g.top, x = ox * g.stride - g.left;
+    const whole rows = (y + g.kh < g.H ? y + g.kh : g.H) - (y > 0 ? y : 0);
+    const whole columns = (x + g.kw < g.W ? x + g.kw : g.W) - (x > 0 ? x : 0);
     return (REAL)(rows * columns);
 }
 
 template <typename Before>
-__device__ void avg_pooled(const REAL* X, const Before& before, REAL* Y, const Windows* g) {
-    EACH(i, g->B * g->OH * g->OW * g->C) {
+__device__ void avg_pooled(const REAL* X, const Before& before, REAL* Y, const Windows& g) {
+    EACH(i, g.B * g.OH * g.OW * g.C) {
         const Place at = position(g, i);
         REAL sum = 0;
-        for (whole down = 0; down < g->kh; down++)
-            for (whole right = 0; right < g->kw; right++) {
-                const whole y = at.y * g->stride - g->top + down;
-                const whole x = at.x * g->stride - g->left + right;
-                if (y >= 0 && y < g->H && x >= 0 && x < g->W)
-                    sum += before.of(X[((at.b * g->H + y) * g->W + x) * g->C + at.c], at.c);
+        for (whole down = 0; down < g.kh; down++)
+            for (whole right = 0; right < g.kw; right++) {
+                const whole y = at.y * g.stride - g.top + down;
+                const whole x = at.x * g.stride - g.left + right;
+                if (y >= 0 && y < g.H && x >= 0 && x < g.W)
+                    sum += before.of(X[((at.b * g.H + y) * g.W + x) * g.C + at.c], at.c);
             }
         Y[i] = sum / cells_inside(g, at.y, at.x);
     }
 }
 
-extern "C" __global__ void avg_pool(const REAL* X, REAL* Y, const Windows* g) {
+extern "C" __global__ void avg_pool(const REAL* X, REAL* Y, const Windows g) {
     avg_pooled(X, Nothing(), Y, g);
 }
 
 extern "C" __global__ void bn_relu_avg_pool(const REAL* N, const REAL* mean, const REAL* std,
                                          const REAL* scale, const REAL* shift, whole relu, REAL* Y,
-                                         const Windows* g) {
+                                         const Windows g) {
     const BnRelu bn_relu = {mean, std, scale, shift, relu};
     avg_pooled(N, bn_relu, Y, g);
 }
 
-__device__ REAL avg_pooled_dX(const REAL* dY, Place at, const Windows* g) {
+__device__ REAL avg_pooled_dX(const REAL* dY, Place at, const Windows& g) {
     const Over over = windows_over(g, at);
     REAL sum = 0;
     for (whole oy = over.oy1; oy >= over.oy0; oy--)
         for (whole ox = over.ox1; ox >= over.ox0; ox--)
-            sum += dY[((at.b * g->OH + oy) * g->OW + ox) * g->C + at.c] / cells_inside(g, oy, ox);
+            sum += dY[((at.b * g.OH + oy) * g.OW + ox) * g.C + at.c] / cells_inside(g, oy, ox);
     return sum;
 }
 
-extern "C" __global__ void avg_pool_dX(const REAL* dY, REAL* dX, const Windows* g) {
-    EACH(i, g->B * g->H * g->W * g->C) dX[i] = avg_pooled_dX(dY, pixel(g, i), g);
+extern "C" __global__ void avg_pool_dX(const REAL* dY, REAL* dX, const Windows g) {
+    EACH(i, g.B * g.H * g.W * g.C) dX[i] = avg_pooled_dX(dY, pixel(g, i), g);
 }
 
 extern "C" __global__ void bn_relu_avg_pool_dZ(const REAL* N, const REAL* mean, const REAL* std,
                                             const REAL* scale, const REAL* shift, whole relu,
-                                            const REAL* dY, REAL* dZ, const Windows* g) {
+                                            const REAL* dY, REAL* dZ, const Windows g) {
     const BnRelu bn_relu = {mean, std, scale, shift, relu};
-    EACH(i, g->B * g->H * g->W * g->C) {
+    EACH(i, g.B * g.H * g.W * g.C) {
         const Place at = pixel(g, i);
         dZ[i] = bn_relu.passes(N[i], at.c) ? avg_pooled_dX(dY, at, g) : 0;
     }
