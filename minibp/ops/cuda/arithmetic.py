@@ -25,7 +25,10 @@ MOST = 1 << 30  # elements of an array: indices are of 32 bits
 REAL = {"float32": "float", "float64": "double"}
 WINDOWS = np.dtype(  # as kernels.cu has it
     [(name, "i4") for name in "B H W C kh kw stride top left OH OW cells".split()]
-    + [(f"by_{name}", [("magic", "u4"), ("shift", "i4")]) for name in "H W C kw OH OW cells".split()]
+    + [
+        (f"by_{name}", [("magic", "u4"), ("shift", "i4")])
+        for name in "H W C kw OH OW cells".split()
+    ]
 )
 
 
