@@ -25,6 +25,7 @@ from tqdm import tqdm
 from minibp import console
 from minibp.device import KERNELS, Device, available_cores, get_device
 from minibp.errors import DamagedFileError, InputError, counted
+from minibp.experiments.bracket import beyond
 from minibp.experiments.experiment import Experiment
 from minibp.experiments.folder import HEAD, RECORD, changes_in
 from minibp.experiments.job import DataSource, Job, Worker, folder_of, jobs_of
@@ -76,6 +77,15 @@ def build_parser() -> argparse.ArgumentParser:
         default=list(FACTORS),
         metavar="F",
         help=f"(Sec. 5; default: {' '.join(f'{f:g}' for f in FACTORS)})",
+    )
+    add(
+        "--bracket",
+        type=int,
+        nargs="?",
+        const=1,
+        metavar="N",
+        help="then try more rates, N to a factor of ten (1 if not given), while the best one of an "
+        "experiment is at an edge of those tried; --holdout decides which is best, if given",
     )
     add("--epochs", type=int, default=EPOCHS, help=f"(Sec. 5; default: {EPOCHS})")
     add("--batch-size", type=int, default=BATCH_SIZE, help=f"(Sec. 5; default: {BATCH_SIZE})")
@@ -174,6 +184,8 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, DataSourc
     """Return the experiments with their data; data sets are fetched here, once."""
     if args.workers is not None and args.workers < 0:
         raise InputError(f"--workers {args.workers}: expected 0 or more.")
+    if args.bracket is not None and args.bracket < 1:
+        raise InputError(f"--bracket {args.bracket}: expected 1 or more rates to a factor of ten.")
     if args.seeds < 1:
         raise InputError(f"--seeds {args.seeds}: expected 1 or more.")
     conditions, settings = conditions_of(args), settings_of(args)
@@ -299,46 +311,73 @@ def main(argv: list[str] | None = None) -> int:
         worker = dataclasses.replace(worker, device=device.name) if device else worker
         workers, at_once = who_works(args, worker.device)
         experiments = experiments_of(args)
-        jobs = jobs_of(experiments, args.out)
         check(args.out, experiments)
-        sweep = Sweep(jobs, registry.load, worker)
+        sweep = Sweep(jobs_of(experiments, args.out), registry.load, worker)
         if args.dry_run:
             dry_run(sweep, max(1, workers), worker)
             return 0
         if device is not None and sweep.left:
             compile_one(sweep, device)
         args.out.mkdir(parents=True, exist_ok=True)
-        display, start = Display(sweep, args.quiet), time.perf_counter()
-        if args.scheduler:
-            run_on_cluster(sweep, display, args.scheduler)
-        elif at_once > 1:
-            run_side_by_side(sweep, display, at_once)
-        elif workers > 1:
-            run_in_processes(sweep, display, workers)
-        else:
-            run_here(sweep, display)
-        sweep.finish()
+        start, jobs, errors = time.perf_counter(), [], []
+        while True:
+            display = Display(sweep, args.quiet)
+            run(sweep, display, args.scheduler, workers, at_once)
+            sweep.finish()
+            display.bar.close()
+            jobs += sweep.jobs
+            errors += sweep.progress.errors
+            experiments = beyond_edges(sweep, args.bracket)
+            if not experiments:
+                break
+            sweep = Sweep(jobs_of(experiments, args.out), registry.load, worker)
     except (InputError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("\ninterrupted; the same command goes on", file=sys.stderr)
         return 130
-    display.bar.close()
-    progress = sweep.progress
     if args.keep_weights and (bare := [job for job in jobs if job.done and not has_weights(job)]):
         print(
             f"note: the weights of {counted(len(bare), 'run')} were not kept, since they were done "
             "before, without --keep-weights: to have them, run them again into a new folder.",
             file=sys.stderr,
         )
-    for outcome in progress.errors:
+    for outcome in errors:
         print(f"failed: {outcome.job.place}: {outcome.error}", file=sys.stderr)
     print(
-        f"{progress.done} of {progress.total} runs done, {progress.failed} failed; "
+        f"{len(jobs) - len(errors)} of {len(jobs)} runs done, {len(errors)} failed; "
         f"{duration(time.perf_counter() - start)}; python scripts/tables.py {args.out}"
     )
-    return 1 if progress.failed else 0
+    return 1 if errors else 0
+
+
+def run(sweep: Sweep, display: Display, scheduler: str | None, workers: int, at_once: int) -> None:
+    """Do a sweep's jobs by those who work."""
+    if scheduler:
+        run_on_cluster(sweep, display, scheduler)
+    elif at_once > 1:
+        run_side_by_side(sweep, display, at_once)
+    elif workers > 1:
+        run_in_processes(sweep, display, workers)
+    else:
+        run_here(sweep, display)
+
+
+def beyond_edges(sweep: Sweep, per_decade: int | None) -> list[tuple[Experiment, DataSource]]:
+    """Return the sweep's experiments whose best rate is at an edge, with the rates to try next;
+    those with a failed run are left as they are."""
+    if per_decade is None:
+        return []
+    failed = {outcome.job.folder for outcome in sweep.progress.errors}
+    folders = {job.folder: (job.experiment, job.source) for job in sweep.jobs}
+    found = []
+    for folder, (experiment, source) in folders.items():
+        if folder not in failed:
+            more = beyond(read_json(folder / RECORD), per_decade)
+            if more:
+                found.append((dataclasses.replace(experiment, rate_factors=more), source))
+    return found
 
 
 def has_weights(job: Job) -> bool:

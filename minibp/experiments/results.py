@@ -50,13 +50,22 @@ def _minimum(rates: list[dict[str, Any]], key: str) -> dict[str, Any] | None:
     return min(epochs, key=lambda epoch: epoch[key], default=None)
 
 
+def lowest(rates: list[dict[str, Any]], key: str) -> float | None:
+    """Return the least error of runs over their epochs, in percent; None if none was measured.
+
+    key  "error" or "holdout_error"
+    """
+    epoch = _minimum(rates, key)
+    return None if epoch is None else epoch[key]
+
+
 def best_rate(record: dict[str, Any], key: str = "error") -> dict[str, Any] | None:
     """Return the run of an experiment's record that its score is from; None if there is none.
 
     key  "error", or "holdout_error" for the honest score
     """
-    scores = [(_minimum([rate], key), rate) for rate in record["rates"]]
-    found = [(best[key], rate) for best, rate in scores if best is not None]
+    scores = [(lowest([rate], key), rate) for rate in record["rates"]]
+    found = [(score, rate) for score, rate in scores if score is not None]
     return min(found, key=lambda pair: pair[0], default=(None, None))[1]
 
 

@@ -10,11 +10,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from minibp.experiments.bracket import beyond
 from minibp.study import paper
 
 ROOT = Path(__file__).parents[2]
 DATA = "synthetic:mnist,classes=3,train=60,test=30"
 SMALL = ["--datasets", DATA, "--epochs", "1", "--kernels", "plain", "--quiet", "--workers", "0"]
+
+FAILS = """
+from minibp.feedback import FeedbackRule
+
+class Fails(FeedbackRule):
+    def V(self, W):
+        if abs(W).max() > 100:
+            raise ValueError("no V today")
+        return W
+"""
 
 
 def script(name):
@@ -354,3 +365,33 @@ def test_a_runs_record_that_is_json_but_no_record(run, tmp_path, owner):
     assert status == 0
     assert "is no record of a run" in err
     assert json.loads(path.read_text())["history"]
+
+
+def test_rates_are_added_until_the_best_is_inside(run, tmp_path):
+    flags = [*SMALL, "--conditions", "SGD", "BN", "--rate-factors", "1", "--bracket"]
+    status, out, err = run("sweep", *flags)
+    assert (status, err) == (0, "")
+    records = [
+        json.loads(path.read_text())
+        for path in (tmp_path / "runs/sweep").glob("*/*/seed0/run.json")
+    ]
+    assert len(records) == 2
+    for record in records:
+        assert len(record["rates"]) >= 3
+        assert beyond(record, 1) == []
+    runs = sum(len(record["rates"]) for record in records)
+    assert out.startswith(f"{runs} of {runs} runs done, 0 failed; ")
+    assert run("sweep", *flags)[1].startswith("2 of 2 runs done, 0 failed; 0 seconds")
+
+    status, _, err = run("sweep", *flags, "0")
+    assert status == 2
+    assert "--bracket 0: expected 1 or more" in err
+
+
+def test_failed_runs_are_not_tried_again_beside(run, tmp_path):
+    """Else a rate that fails would be the edge for ever."""
+    (tmp_path / "mine.py").write_text(FAILS)
+    flags = [*SMALL, "--conditions", "mine.py:Fails", "--rate-factors", "1e9", "--bracket"]
+    status, out, err = run("sweep", *flags)
+    assert (status, out[:27]) == (1, "0 of 1 runs done, 1 failed;")
+    assert "no V today" in err
