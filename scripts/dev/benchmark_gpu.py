@@ -16,7 +16,9 @@ from dev.workload import CLASSES, batch_of, shape_of, step_flop
 
 from minibp.device import Device, get_device
 from minibp.files import write_json
+from minibp.ops.cuda.arithmetic import WINDOWS
 from minibp.ops.cuda.blas import Blas
+from minibp.ops.cuda.compiled import PARAMETERS
 from minibp.study.conditions import Condition
 from minibp.study.recipe import PaperRecipe
 from minibp.study.settings import Settings
@@ -119,7 +121,9 @@ class Ours:
 def bytes_of(array: Any, itemsize: int = 0) -> int:
     """Return the size of an array in bytes, or of those that a record of parameters names; of the
     data set, of which a batch is read, none."""
-    if array.dtype.names:
+    if array.dtype == WINDOWS:  # sizes, which come with the call
+        return 0
+    if array.dtype == PARAMETERS:
         rows = array["each"]
         return itemsize * int(
             sum((rows[name] > 0) @ rows["n"] for name in "g w memory M S V".split())

@@ -133,6 +133,18 @@ def test_what_a_step_on_a_gpu_moves_by_hand(on_stand_in):
     assert launches == work.counts()[0]
 
 
+def test_what_a_convolution_moves_by_hand(on_stand_in):
+    args = benchmark.build_parser().parse_args(["--device", "cuda", "--batch-size", "3"])
+    args.clock = WallClock
+    _, size, _ = benchmark_gpu.Ours("mnist", False, False, args, CppDevice(), True).counts()
+    # The first layer's columns are written once and read by the products for N and dW; the second's
+    # as well, and those of dX are written and read.
+    columns = 3 * 24 * 24 * 25, 3 * 8 * 8 * 25 * 20
+    weights = 25 * 20 + 500 * 50 + 800 * 500 + 500 * 10
+    least = 4 * (3 * columns[0] + 5 * columns[1] + 8 * weights)
+    assert least < size < 1.4 * least
+
+
 @pytest.mark.parametrize(
     ("flags", "message"),
     [
