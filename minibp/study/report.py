@@ -4,6 +4,7 @@ The page needs no network and no server: the records are in it as JSON, and a sh
 what is asked for.
 """
 
+import base64
 import html
 import json
 from pathlib import Path
@@ -12,7 +13,9 @@ from typing import Any
 from minibp.experiments.results import best_rate
 from minibp.study import paper
 from minibp.study.claims import judge
-from minibp.study.tables import cells, condition_of, datasets_of, of_table_1, render
+from minibp.study.conditions import Condition
+from minibp.study.overview import overview, rules_of
+from minibp.study.tables import Cells, cells, condition_of, datasets_of, of_table_1, render
 from minibp.training.diagnostics import KEYS
 from minibp.training.probe import Moments, moments_of
 
@@ -27,6 +30,7 @@ def report(records: list[dict[str, Any]], title: str) -> str:
     parts = {
         "TITLE": html.escape(title),
         "SUMMARY": _summary(records),
+        "OVERVIEW": _overview(found),
         "TABLES": render(records, "html"),
         "CLAIMS": _claims(found),
         # "</" would end the script that the data is in.
@@ -49,7 +53,24 @@ def _summary(records: list[dict[str, Any]]) -> str:
     return text + (f" {unfinished} experiments are not finished." if unfinished else "")
 
 
-def _claims(found) -> str:
+def _overview(found: Cells) -> str:
+    """Return a picture for each data set of which there are several rules."""
+    pictures = []
+    for dataset in datasets_of(found):
+        known = [c for name, c in found if name == dataset and isinstance(c, Condition)]
+        ours = {condition: found[dataset, condition].mean for condition in known}
+        if len(rules_of(ours)) < 2:
+            continue
+        theirs = {c: error for c in known if (error := paper.published(dataset, c)) is not None}
+        svg = base64.b64encode(overview(ours, theirs, dataset)).decode()
+        pictures.append(
+            f'<img alt="test errors on {html.escape(dataset)} by rule, without and with BN and BM"'
+            f' src="data:image/svg+xml;base64,{svg}">'
+        )
+    return "\n".join(pictures)
+
+
+def _claims(found: Cells) -> str:
     rows = []
     for verdict in judge(found, datasets_of(found)):
         item = verdict.claim

@@ -206,7 +206,9 @@ def test_late_signs_are_late():
 
 
 @pytest.mark.parametrize("kernels", ["plain", "compiled"])
-@pytest.mark.parametrize("head", ["RndF+BM", "DFA+BM", "frSF+BM"])
+@pytest.mark.parametrize(
+    "head", ["RndF+BM", "DFA+BM", "frSF+BM", "frSF+BM2", "RndF+BM3", "RndF+BN+BM", "frSF+BN+BM"]
+)
 def test_powers_of_two_in_V_change_no_bit_of_W_under_bm(head, kernels):
     """dX is a power of two as large, exactly, and its sign is what BM takes."""
 

@@ -1,5 +1,6 @@
 """The report, as data and in a real browser."""
 
+import base64
 import html
 import json
 import re
@@ -75,7 +76,20 @@ def test_every_run_is_in_it_with_where_it_is_from(page):
 
 
 def test_it_needs_no_network(page):
-    assert not re.findall(r"(?:src|href)\s*=|@import|url\(|fetch\(|https?://", page)
+    outside = r"(?:src|href)\s*=(?!\"data:)|@import|url\(|fetch\(|https?://"
+    assert not re.findall(outside, page)
+    assert re.findall(outside, page + '<img src="photo.png">')
+
+
+def test_a_picture_for_each_data_set(page):
+    pictures = re.findall(r'<img alt="([^"]*)" src="data:image/svg\+xml;base64,([^"]*)">', page)
+    assert [alt.split(" by ")[0].split(" on ")[1] for alt, _ in pictures] == sorted(
+        {run["dataset"] for run in data(page)}
+    )
+    for _, svg in pictures:
+        texts = re.findall(r">([^<>]+)</text>", base64.b64decode(svg).decode())
+        assert {"BP", "uSF", "frSF", "SGD", "BN+BM"} <= set(texts)
+        assert "the paper" not in texts  # it has none of made-up data
 
 
 def browse(page, folder, script):
