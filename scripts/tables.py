@@ -2,7 +2,8 @@
 
 python scripts/tables.py runs/sweep
 python scripts/tables.py runs/sweep --format markdown --claims > results.md
-python scripts/tables.py runs/sweep --format csv --runs > runs.csv
+python scripts/tables.py runs/sweep --runs > runs.csv
+python scripts/tables.py runs.csv --tables 2
 """
 
 import argparse
@@ -12,14 +13,9 @@ from pathlib import Path
 
 from minibp import console
 from minibp.errors import InputError
-from minibp.experiments import results
+from minibp.experiments import flat, results
 from minibp.study.claims import judge
 from minibp.study.tables import cells, datasets_of, of_table_1, render
-
-COLUMNS = (
-    "dataset network condition train epochs rate_factor schedule seed best_error best_epoch "
-    "diverged_epoch honest_error"
-).split()
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,7 +27,7 @@ def build_parser() -> argparse.ArgumentParser:
         allow_abbrev=False,
     )
     add = parser.add_argument
-    add("runs", type=Path, metavar="RUNS", help="folder of a sweep, or of any experiments")
+    add("runs", type=Path, metavar="RUNS", help="folder of experiments, or a CSV of --runs")
     add("--format", choices=("text", "markdown", "html", "csv"), default="text")
     add("--tables", nargs="+", default=[], metavar="N", help="2 3 4 5 (default: all)")
     add("--claims", action="store_true", help="also the paper's claims: holds, fails, not enough")
@@ -65,11 +61,12 @@ def main(argv: list[str] | None = None) -> int:
                 f"--claims goes with --format text or markdown, not {args.format}; "
                 "scripts/report.py has the claims as HTML."
             )
-        records = results.read(args.runs)
+        table = args.runs.suffix == ".csv" and args.runs.is_file()
+        records = (flat.read_csv if table else results.read)(args.runs)
         if args.each:
-            writer = csv.DictWriter(sys.stdout, COLUMNS, lineterminator="\n")
+            writer = csv.DictWriter(sys.stdout, flat.COLUMNS, lineterminator="\n")
             writer.writeheader()
-            writer.writerows(results.rows(records))
+            writer.writerows(flat.rows(records))
             return 0
         print(render(records, args.format, args.tables))
         if args.claims:

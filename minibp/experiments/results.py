@@ -135,40 +135,6 @@ def is_run(record: Any) -> bool:
     return isinstance(record, dict) and record.keys() >= RUN
 
 
-def rows(records: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return a row for each run of some records: dataset, network, condition, train, epochs,
-    rate_factor, schedule, seed, best_error, best_epoch, diverged_epoch, honest_error.
-
-    train         the number of training samples
-    honest_error is the run's test error at the epoch with the least error on the held-out part.
-    """
-    return [
-        {
-            "dataset": record["dataset"],
-            "network": record["settings"].get("network"),
-            "condition": record["condition"],
-            "train": record["data"]["train"],
-            "epochs": record["settings"]["epochs"],
-            "rate_factor": rate["factor"],
-            "schedule": rate["batch_schedule"],
-            "seed": record["seed"],
-            "best_error": rate["best_error"],
-            "best_epoch": rate["best_epoch"],
-            "diverged_epoch": rate["diverged_epoch"],
-            "honest_error": score([rate])["honest_error"],
-        }
-        for record in records
-        for rate in record["rates"]
-    ]
-
-
-def frame(folder: Path | str) -> Any:
-    """Return the rows of all runs in a folder as a pandas DataFrame (the extra `frames`)."""
-    import pandas
-
-    return pandas.DataFrame(rows(read(folder)))
-
-
 def table(rates: list[dict[str, Any]]) -> str:
     """Return the closing table: a line a run.
 

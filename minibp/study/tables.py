@@ -11,6 +11,7 @@ from typing import Any
 from minibp.errors import InputError, unknown
 from minibp.study import paper
 from minibp.study.conditions import Condition
+from minibp.study.networks import NETWORKS
 
 BASELINE = Condition()  # SGD
 WORSE, BETTER = "worse", "better"  # the paper's yellow and blue
@@ -209,7 +210,7 @@ def datasets_of(found: Cells) -> list[str]:
 def render(records: Sequence[dict[str, Any]], form: str = "text", names: Sequence[str] = ()) -> str:
     """Return the paper's tables (2, 3, 4 or 4c1 and 4c2, 5; all without names) as text, markdown,
     html or csv. Without names there are also tables of what the paper has not: further conditions,
-    and networks of a user's, whose numbers do not stand beside the paper's.
+    and other networks than Table 1's, whose numbers do not stand beside the paper's.
 
     Each data set has a row of our errors, mean ± standard deviation over seeds, one of the paper's,
     and one of the differences. ▲ and ▼ (or yellow and blue) mark what is worse or better than SGD
@@ -237,9 +238,9 @@ def of_table_1(records: Iterable[dict[str, Any]]) -> list[dict[str, Any]]:
 
 
 def _own_network(record: dict[str, Any]) -> str:
-    """Return the name of a user's network, "my_net.py:small", or "" for one of Table 1."""
-    name = record.get("settings", {}).get("network", "")
-    return name if ".py:" in name else ""
+    """Return a network's name, "my_net.py:small" or "resnet-20", or "" for one of Table 1."""
+    name = record.get("settings", {}).get("network") or ""
+    return "" if name in NETWORKS else name
 
 
 def grids(records: Sequence[dict[str, Any]], names: Sequence[str] = ()) -> list[Grid]:

@@ -118,13 +118,14 @@ def test_every_format_has_the_same_numbers():
     assert float(row["difference"]) == pytest.approx(float(row["error"]) - 1.01, abs=1e-3)
 
 
-def test_what_the_paper_has_not_has_tables_of_its_own():
-    own = {"settings": {"network": "my_net.py:small"}}
+@pytest.mark.parametrize("network", ["my_net.py:small", "resnet-20", "mlp-500-300"])
+def test_what_the_paper_has_not_has_tables_of_its_own(network):
+    own = {"settings": {"network": network}}
     records = [record("SGD", 1.0), record("KP+BN", 2.0), record("rules.py:R+BN", 3.0)]
     records += [record("SGD", 4.0) | own, record("KP+BN", 5.0) | own]
     for form in ("text", "markdown", "html"):
         text = render(records, form)
-        titles = ["Table 2", "Conditions that the paper has not", "Network my_net.py:small"]
+        titles = ["Table 2", "Conditions that the paper has not", f"Network {network}"]
         places = [text.index(title) for title in titles]
         assert places == sorted(places)
         one, two, three = (text[a:b] for a, b in zip(places, [*places[1:], None], strict=True))
@@ -135,7 +136,7 @@ def test_what_the_paper_has_not_has_tables_of_its_own():
         ]
         assert "1.00" in numbers[0]
     rows = list(csv.DictReader(io.StringIO(render(records, "csv"))))
-    assert {row["table"] for row in rows} >= {"2", "other", "my_net.py:small"}
+    assert {row["table"] for row in rows} >= {"2", "other", network}
     assert "KP" not in render(records, "text", ["2"])
     assert cells(of_table_1(records))["mnist", Condition()].mean == 1.0
 
