@@ -128,7 +128,7 @@ if wanted tests; then
     fi
 fi
 if wanted selfcheck; then
-    networks=() && [ "$emulated" ] && networks=(--networks mnist cifar svhn timit) # 119x119 images would take an hour
+    networks=() && [ "$emulated" ] && networks=(--networks mnist timit) # the others would take an hour
     part selfcheck $((${emulated:+840} + 60)) "${on_gpu[@]}" -m minibp.selfcheck --device cuda "${networks[@]}"
 fi
 if wanted steps; then # in double precision: in single, rounding flips signs of BM after some steps
