@@ -69,7 +69,8 @@ def build_parser() -> argparse.ArgumentParser:
         help="folder or archive with a data set's original files; may be given for each",
     )
     add("--network", help="as in train.py (default: each data set's own)")
-    add("--seeds", type=int, default=1, metavar="N", help="seeds 0 … N−1 (default: 1)")
+    add("--seeds", type=int, default=1, metavar="N", help="how many (default: 1)")
+    add("--first-seed", type=int, default=0, metavar="K", help="they are K … K+N−1 (default: 0)")
     add(
         "--rate-factors",
         type=float,
@@ -188,7 +189,10 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, DataSourc
         raise InputError(f"--bracket {args.bracket}: expected 1 or more rates to a factor of ten.")
     if args.seeds < 1:
         raise InputError(f"--seeds {args.seeds}: expected 1 or more.")
+    if args.first_seed < 0:
+        raise InputError(f"--first-seed {args.first_seed}: expected 0 or more.")
     conditions, settings = conditions_of(args), settings_of(args)
+    seeds = range(args.first_seed, args.first_seed + args.seeds)
     found = []
     for source in sources_of(args):
         data = source.load(registry.load)
@@ -198,7 +202,7 @@ def experiments_of(args: argparse.Namespace) -> list[tuple[Experiment, DataSourc
             shape = data.X_train.shape[1:]
             raise InputError(f"data set {source.name!r}: {why_none_fits(shape)}")
         data.reduced(args.train_limit, args.holdout, 0)  # raises before any work is begun
-        for condition, seed in itertools.product(conditions, range(args.seeds)):
+        for condition, seed in itertools.product(conditions, seeds):
             experiment = paper_experiment(
                 dataset=source.name,
                 network=network,

@@ -85,6 +85,12 @@ def test_more_seeds_and_rates_are_added_to_what_is_there(run, tmp_path):
     assert first.stat().st_mtime_ns == before
 
 
+def test_seeds_from_another_than_the_first(run, tmp_path):
+    flags = [*SMALL, "--conditions", "SGD", "--rate-factors", "1", "--first-seed", "3"]
+    assert run("sweep", *flags, "--seeds", "2")[0] == 0
+    assert sorted({path.name for path in tmp_path.rglob("seed*")}) == ["seed3", "seed4"]
+
+
 def test_other_settings_need_another_folder(run):
     run("sweep", *SMALL, "--conditions", "SGD", "--rate-factors", "1")
     status, _, err = run(
@@ -256,6 +262,7 @@ BAD = {
     "unknown condition": (["--conditions", "frfs"], "did you mean 'frSF'"),
     "unknown data set": (["--datasets", "minst"], "did you mean 'mnist'"),
     "no seeds": (["--seeds", "0"], "--seeds 0"),
+    "no seed": (["--first-seed", "-1"], "--first-seed -1: expected 0 or more"),
     "a place for nothing": (["--data-dir", "mnist=/x"], "expected NAME=PATH"),
     "a place without a name": (["--data-dir", "/x"], "expected NAME=PATH"),
     "bad setting": (["--set", "x=1"], "unknown setting 'x'"),
