@@ -40,8 +40,10 @@ def test_infinities_and_nan_stay(rng):
     A[0, 2, 1], B[0, 3, 7] = np.inf, np.nan
     C = np.empty((1, 5, 9))
     add_products(A, B, C, True)
-    np.testing.assert_array_equal(np.isnan(C), np.isnan(A @ B))
-    np.testing.assert_array_equal(np.isinf(C), np.isinf(A @ B))
+    with np.errstate(invalid="ignore"):  # some BLAS pads with zeros, and 0 ∞ is invalid
+        expected = A @ B
+    np.testing.assert_array_equal(np.isnan(C), np.isnan(expected))
+    np.testing.assert_array_equal(np.isinf(C), np.isinf(expected))
 
 
 def test_an_element_does_not_depend_on_its_neighbours(rng):
